@@ -54,7 +54,9 @@ type DecodeError struct {
 	Err error
 }
 
-func (e *DecodeError) Error() string { return fmt.Sprintf("cannot decode body as %s: %v", e.Type, e.Err) }
+func (e *DecodeError) Error() string {
+	return fmt.Sprintf("cannot decode body as %s: %v", e.Type, e.Err)
+}
 
 // Unwrap returns the decoder's error.
 func (e *DecodeError) Unwrap() error { return e.Err }

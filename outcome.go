@@ -43,7 +43,9 @@ type RetryAfterError struct {
 	Err   error
 }
 
-func (e *RetryAfterError) Error() string { return fmt.Sprintf("retry after %v: %s", e.Delay, text(e.Err)) }
+func (e *RetryAfterError) Error() string {
+	return fmt.Sprintf("retry after %v: %s", e.Delay, text(e.Err))
+}
 func (e *RetryAfterError) Unwrap() error { return e.Err }
 
 // DiscardError is what Discard returns.

@@ -23,8 +23,8 @@ type stopper interface{ StopNow() }
 //
 // SIGTERM, SIGINT and the end of ctx stop them all at the same moment, so their
 // stop timeouts run side by side and the program ends within the longest. A
-// second signal hurries those that have a StopNow method, a third is left to the
-// system's default and ends the process. The first runner that fails, at start or
+// signal while they stop hurries those that have a StopNow method; the one after
+// it is left to the system's default and ends the process. The first runner that fails, at start or
 // later, stops the others too.
 //
 // The error joins those of all runners, each with its place in the list; it is
@@ -63,13 +63,12 @@ func runAll(ctx context.Context, signals chan os.Signal, runners []Runner) error
 	ended := make(chan struct{})
 	go func() { wg.Wait(); close(ended) }()
 
-	for received := 0; ; {
+	for {
 		select {
 		case <-ended:
 			return errors.Join(errs...)
 		case <-signals:
-			received++
-			if received == 1 {
+			if ctx.Err() == nil {
 				cancel()
 				continue
 			}
