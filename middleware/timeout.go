@@ -2,6 +2,7 @@ package middleware
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -49,7 +50,7 @@ func (t timeout) Wrap(next holdfast.Handler) holdfast.Handler {
 		ctx, cancel := context.WithTimeoutCause(ctx, t.d, t.cause)
 		defer cancel()
 		err := next.Handle(ctx, m)
-		if err != nil && context.Cause(ctx) == t.cause {
+		if err != nil && errors.Is(context.Cause(ctx), t.cause) {
 			// Handlers return ctx.Err(), which does not say whose deadline it was.
 			return fmt.Errorf("%w: %w", t.cause, err)
 		}
