@@ -1,0 +1,54 @@
+# Holdfast needs Go 1.26 and make. `make help` explains the targets.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+# How long `make fuzz` spends on each target, e.g. make fuzz FUZZTIME=1m
+FUZZTIME ?= 5s
+# What `make test` and `make race` run, e.g. make test PKG=./consumer TESTFLAGS=-v
+PKG ?= ./...
+TESTFLAGS ?=
+
+# The linter is a tool and not a dependency: it is built once into bin/, from the
+# Go module proxy, and go.mod does not know of it.
+LINT_VERSION := v2.15.0
+LINT := bin/golangci-lint-$(LINT_VERSION)
+
+# scripts/setup may put a redis-server here.
+export PATH := $(CURDIR)/bin:$(PATH)
+
+.PHONY: help
+help: ## Explain every target
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## Process the orders of examples/orders on an SQS and a Redis inside the process, and show the ledger (under 30 s)
+	go run ./examples/orders
+
+.PHONY: test
+test: setup ## Run all tests; PKG=./consumer for one package, TESTFLAGS=-v for flags of go test
+	go test $(TESTFLAGS) $(PKG)
+
+.PHONY: race
+race: setup ## Run all tests under the race detector (needs a C compiler)
+	CGO_ENABLED=1 go test -race $(TESTFLAGS) $(PKG)
+
+.PHONY: lint
+lint: $(LINT) ## Check format and style; builds golangci-lint into bin/ the first time (about 2 minutes)
+	$(LINT) run ./...
+
+.PHONY: bench
+bench: ## Measure the runtime against a hand-written SDK loop (takes minutes)
+	go run ./internal/bench
+
+.PHONY: fuzz
+fuzz: ## Fuzz every target for FUZZTIME each (default 5s)
+	@scripts/fuzz $(FUZZTIME)
+
+.PHONY: setup
+setup: ## Install redis-server where it is missing; test and race do so by themselves
+	@scripts/setup
+
+$(LINT):
+	GOBIN=$(CURDIR)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+	mv bin/golangci-lint $@
