@@ -87,10 +87,17 @@ func TestTimeoutLeavesOtherRunsAlone(t *testing.T) {
 					ctx, cancel = tt.ctx(ctx)
 					defer cancel()
 				}
+				var ended func() error
 				h := middleware.Timeout(10 * time.Second).Wrap(holdfast.HandlerFunc(
-					func(ctx context.Context, _ *holdfast.Message) error { return tt.do(ctx) }))
+					func(ctx context.Context, _ *holdfast.Message) error {
+						ended = ctx.Err
+						return tt.do(ctx)
+					}))
 				if err := h.Handle(ctx, &holdfast.Message{}); err != tt.want {
 					t.Errorf("error = %v, want just %v", err, tt.want)
+				}
+				if ended() == nil {
+					t.Error("the context of the run outlives it")
 				}
 			})
 		})

@@ -129,9 +129,6 @@ func (b *Batcher[T]) Wait(ctx context.Context) error {
 func (b *Batcher[T]) Close(ctx context.Context) error {
 	b.mu.Lock()
 	b.closed = true
-	if b.timer != nil {
-		b.timer.Stop()
-	}
 	b.kick(b.now())
 	b.mu.Unlock()
 	return b.Wait(ctx)
@@ -190,7 +187,7 @@ func (b *Batcher[T]) arm(now time.Duration) {
 }
 
 // ring is called by the timer. The item it was set for may be flushed already;
-// then kick sets it for the oldest that waits now.
+// then kick sets it for the oldest that waits now, if any does.
 func (b *Batcher[T]) ring() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -198,7 +195,9 @@ func (b *Batcher[T]) ring() {
 	b.kick(b.now())
 }
 
-// work flushes as long as something is ready.
+// work flushes as long as something is ready. What is not ready when it ends has
+// the timer set: each item that arrives, and each that take leaves behind, is
+// looked at by kick.
 func (b *Batcher[T]) work() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -219,7 +218,6 @@ func (b *Batcher[T]) work() {
 	}
 	b.workers--
 	b.spare = append(b.spare, buf)
-	b.arm(b.now())
 	if b.idle != nil && b.waiting()+b.flushing == 0 {
 		close(b.idle)
 		b.idle = nil

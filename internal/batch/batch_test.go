@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -31,6 +33,7 @@ type recorder struct {
 	flushes []flush
 	open    int
 	most    int
+	changed bool // items were written to while they were flushed
 }
 
 func newRecorder(takes time.Duration) *recorder {
@@ -43,11 +46,13 @@ func (r *recorder) flush(items []int) {
 	r.open++
 	r.most = max(r.most, r.open)
 	r.mu.Unlock()
+	was := slices.Clone(items)
 	if r.takes > 0 {
 		time.Sleep(r.takes)
 	}
 	r.mu.Lock()
 	r.open--
+	r.changed = r.changed || !slices.Equal(was, items)
 	r.mu.Unlock()
 }
 
@@ -232,21 +237,32 @@ func TestBatcherUsesAllWorkersAndNoMore(t *testing.T) {
 		if n := b.Pending(); n != 65 {
 			t.Errorf("Pending = %d, want 65", n)
 		}
-		if err := b.Close(t.Context()); err != nil {
+		b.FlushNow()
+		if err := b.Wait(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if took := time.Since(r.start); took != 3*time.Second {
 			t.Errorf("7 flushes of 1 s by 3 workers took %v, want 3 s", took)
 		}
+		addAll(b, 66, 95) // by workers that start anew
+		if err := b.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(r.start); took != 4*time.Second {
+			t.Errorf("3 more flushes of 1 s by 3 workers took %v, want 1 s", took-3*time.Second)
+		}
 		if r.most != 3 {
 			t.Errorf("%d flushes at once, want 3", r.most)
+		}
+		if r.changed {
+			t.Error("items were written to while they were flushed")
 		}
 		var all []int
 		for _, f := range r.calls() {
 			all = append(all, f.Items...)
 		}
 		slices.Sort(all)
-		if diff := cmp.Diff(span(1, 65), all); diff != "" {
+		if diff := cmp.Diff(span(1, 95), all); diff != "" {
 			t.Errorf("items flushed (-want +got):\n%s", diff)
 		}
 	})
@@ -260,8 +276,8 @@ func TestBatcherKeepsOrderWithOneWorker(t *testing.T) {
 		b := batch.New(batch.Config[int]{Size: 10, Workers: 1, Linger: 3 * time.Millisecond, Flush: r.flush})
 		for i := 1; i <= items; i++ {
 			b.Add(i)
-			if i%37 == 0 {
-				time.Sleep(4 * time.Millisecond)
+			if i%37 == 0 { // a little faster than the worker, so that some always wait
+				time.Sleep(3 * time.Millisecond)
 			}
 		}
 		if err := b.Close(t.Context()); err != nil {
@@ -358,6 +374,27 @@ func TestBatcherKeepsNothingAliveWhileIdle(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
+}
+
+func TestBatcherLetsGoOfWhatItFlushed(t *testing.T) {
+	t.Parallel()
+	b := batch.New(batch.Config[*[64]byte]{Size: 10, Workers: 1, Flush: func([]*[64]byte) {}})
+	var flushed []weak.Pointer[[64]byte]
+	for range 20 {
+		item := new([64]byte)
+		flushed = append(flushed, weak.Make(item))
+		b.Add(item)
+	}
+	if err := b.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	runtime.GC()
+	for i, item := range flushed {
+		if item.Value() != nil {
+			t.Errorf("item %d is kept alive after its flush", i)
+		}
+	}
+	runtime.KeepAlive(b)
 }
 
 func BenchmarkBatcher(b *testing.B) {

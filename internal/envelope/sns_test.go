@@ -111,6 +111,7 @@ func TestSNSKinds(t *testing.T) {
 		"a type in lower case":                 {with("Notification", "notification"), envelope.None},
 		"no topic":                             {with(`"TopicArn":"arn:aws:sns:eu-west-1:1:t",`, ""), envelope.None},
 		"a topic that is no ARN":               {with("arn:aws:sns:eu-west-1:1:t", "t"), envelope.None},
+		"a topic that is nearly an ARN":        {with("arn:aws:", "urn:aws:"), envelope.None},
 		"the ARN of a queue":                   {with(":sns:", ":sqs:"), envelope.None},
 		"the ARN of a subscription":            {with("1:t", "1:t:80f2"), envelope.None},
 		"an ARN without a name":                {with("1:t", "1:"), envelope.None},
@@ -144,6 +145,19 @@ func TestSNSKinds(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+//nolint:paralleltest // allocations cannot be counted beside other tests
+func TestSNSRejectsWithoutAllocating(t *testing.T) {
+	for name, body := range map[string]string{
+		"text":                     "hold fast",
+		"JSON of its own":          `{"id":1}`,
+		"a list that names topics": `[{"TopicArn":"arn:aws:sns:eu-west-1:1:t"}]`,
+	} {
+		if n := testing.AllocsPerRun(10, func() { envelope.SNS(body) }); n != 0 {
+			t.Errorf("%s: %v allocations, want 0", name, n)
+		}
 	}
 }
 
