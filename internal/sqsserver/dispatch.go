@@ -1,0 +1,180 @@
+package sqsserver
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"strings"
+	"time"
+)
+
+// targetPrefix begins the X-Amz-Target header of every SQS request.
+const targetPrefix = "AmazonSQS."
+
+// request is the wire form of an operation's input, and the operation.
+type request interface {
+	// target is the QueueUrl or QueueName of the request, "" without one.
+	target() string
+	// entries is how many messages the request is about: a batch's size, else 1.
+	entries() int
+	// serve does the work and writes the result's members.
+	serve(s *Server, c *call, w *jsonWriter) error
+}
+
+// operations is every action this server knows.
+var operations = map[string]func() request{
+	"CreateQueue":                  func() request { return new(createQueue) },
+	"GetQueueUrl":                  func() request { return new(getQueueURL) },
+	"ListQueues":                   func() request { return new(listQueues) },
+	"DeleteQueue":                  func() request { return new(deleteQueue) },
+	"PurgeQueue":                   func() request { return new(purgeQueue) },
+	"GetQueueAttributes":           func() request { return new(getQueueAttributes) },
+	"SetQueueAttributes":           func() request { return new(setQueueAttributes) },
+	"SendMessage":                  func() request { return new(sendMessage) },
+	"SendMessageBatch":             func() request { return new(sendMessageBatch) },
+	"ReceiveMessage":               func() request { return new(receiveMessage) },
+	"DeleteMessage":                func() request { return new(deleteMessage) },
+	"DeleteMessageBatch":           func() request { return new(deleteMessageBatch) },
+	"ChangeMessageVisibility":      func() request { return new(changeVisibility) },
+	"ChangeMessageVisibilityBatch": func() request { return new(changeVisibilityBatch) },
+}
+
+// call is one request on its way.
+type call struct {
+	ctx    context.Context
+	id     identity
+	action string
+	base   string // scheme and host the caller used; queue URLs begin with it
+	name   string // the queue's name, for faults and the log
+	record *Call
+}
+
+// allow asks the server's rule. The caller holds the lock.
+func (s *Server) allow(c *call, arn string) error {
+	if s.authorize == nil {
+		return nil
+	}
+	action := iamAction(c.action)
+	if err := s.authorize(action, arn); err != nil {
+		return errAccessDenied.with("User: arn:aws:iam::%s:user/%s is not authorized to perform: sqs:%s on resource: %s: %v",
+			c.id.account, c.id.sender(), strings.ToLower(action), arn, err)
+	}
+	return nil
+}
+
+// open is the beginning of every operation on an existing queue: find it, ask
+// for permission, do what has become due. The caller holds the lock.
+func (s *Server) open(c *call, url string, now time.Time) (*queue, error) {
+	q, err := s.locate(c.id, url)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.allow(c, q.arn); err != nil {
+		return nil, err
+	}
+	q.advance(now)
+	return q, nil
+}
+
+// incoming is a request as both ways in hand it over.
+type incoming struct {
+	target        string // X-Amz-Target
+	authorization string
+	base          string
+	body          []byte
+}
+
+// reply is what goes back. A broken one is a connection that ends without an
+// answer.
+type reply struct {
+	status     int
+	queryError string
+	body       []byte
+	broken     error
+}
+
+// do serves one request: faults that strike before it, the operation, faults
+// that strike after.
+func (s *Server) do(ctx context.Context, in incoming) reply {
+	c := &call{ctx: ctx, id: s.identify(in.authorization), base: in.base}
+	r, err := decode(in, c)
+	if err != nil {
+		return s.finish(c, nil, err)
+	}
+	key, _ := splitURL(c.id, r.target())
+	c.name = key.name
+	c.record = s.log.begin(c, r)
+
+	strike := s.faults.strike(c.action, c.name)
+	if err := strike.before(ctx); err != nil {
+		return s.finish(c, nil, err)
+	}
+	w := &jsonWriter{}
+	w.open('{')
+	if err = r.serve(s, c, w); err == nil {
+		w.close('}')
+	}
+	if lost := strike.after(ctx); lost != nil {
+		return s.finish(c, nil, lost)
+	}
+	return s.finish(c, w, err)
+}
+
+// decode finds the operation and reads its input.
+func decode(in incoming, c *call) (request, error) {
+	action, ok := strings.CutPrefix(in.target, targetPrefix)
+	if !ok {
+		return nil, errUnknownAction.with("The action or operation requested is invalid. Verify that the action is typed correctly.")
+	}
+	c.action = action
+	make := operations[action]
+	if make == nil {
+		return nil, errUnknownAction.with("The action %s is not valid for this endpoint.", action)
+	}
+	r := make()
+	if body := bytes.TrimSpace(in.body); len(body) > 0 {
+		if err := json.Unmarshal(body, r); err != nil {
+			return nil, errSerialization.with("The request's JSON cannot be read: %v", err)
+		}
+	}
+	return r, nil
+}
+
+// finish turns a result or an error into the reply and notes it in the log.
+func (s *Server) finish(c *call, w *jsonWriter, err error) reply {
+	if err == nil {
+		return reply{status: 200, body: w.b}
+	}
+	var refused *Error
+	if !errors.As(err, &refused) {
+		s.log.end(c.record, err.Error())
+		return reply{broken: err}
+	}
+	s.log.end(c.record, refused.Code)
+	e := &jsonWriter{}
+	e.open('{')
+	e.key("__type")
+	e.value(refused.typeName())
+	e.key("message")
+	e.value(refused.Message)
+	e.close('}')
+	return reply{status: refused.Status, queryError: refused.Code + ";" + refused.fault(), body: e.b}
+}
+
+// readBody reads at most maxRequest bytes.
+func readBody(r io.Reader) ([]byte, error) {
+	if r == nil {
+		return nil, nil
+	}
+	var b bytes.Buffer
+	n, err := b.ReadFrom(io.LimitReader(r, maxRequest+1))
+	if err != nil {
+		return nil, err
+	}
+	if n > maxRequest {
+		return nil, errBodyTooLarge.with("The request is longer than %d bytes.", maxRequest)
+	}
+	return b.Bytes(), nil
+}

@@ -1,0 +1,353 @@
+package sqsserver
+
+import (
+	"strconv"
+	"strings"
+	"time"
+)
+
+// receiveMessage is ReceiveMessage.
+type receiveMessage struct {
+	QueueURL                    string `json:"QueueUrl"`
+	AttributeNames              []string
+	MessageSystemAttributeNames []string
+	MessageAttributeNames       []string
+	MaxNumberOfMessages         *int
+	VisibilityTimeout           *int
+	WaitTimeSeconds             *int
+	ReceiveRequestAttemptID     string `json:"ReceiveRequestAttemptId"`
+}
+
+func (r *receiveMessage) target() string { return r.QueueURL }
+func (r *receiveMessage) entries() int   { return 1 }
+
+// receiveRequest is what a receive asks of the queue, ready for when it is a
+// long poll's turn.
+type receiveRequest struct {
+	max        int
+	visibility *time.Duration // nil: the queue's
+	attempt    string         // ReceiveRequestAttemptId
+}
+
+// received is one delivery, a copy that may be read without the lock.
+type received struct {
+	*content
+	handle        string
+	sequence      string
+	deadLetterOf  string
+	enqueued      time.Time
+	firstReceived time.Time
+	receives      int
+}
+
+// receivedReceipt is one delivery as a receive attempt remembers it.
+type receivedReceipt struct{ message, receipt uint64 }
+
+func (r *receiveMessage) serve(s *Server, c *call, w *jsonWriter) error {
+	req, wait, err := r.check()
+	system, bad := selectSystem(r.AttributeNames, r.MessageSystemAttributeNames)
+	if err == nil {
+		err = bad
+	}
+	s.log.note(c.record, func(l *Call) { l.MaxMessages, l.Wait = req.max, max(wait, 0) })
+
+	now := time.Now()
+	s.lock()
+	q, missing := s.open(c, r.QueueURL, now)
+	var got []received
+	var waiter *waiter
+	switch {
+	case missing != nil:
+		s.unlock()
+		return missing
+	case err != nil:
+		s.unlock()
+		return err
+	case wait < 0:
+		wait = q.settings.wait
+		s.log.note(c.record, func(l *Call) { l.Wait = wait })
+	}
+	got = q.receive(req, now)
+	if len(got) == 0 {
+		if wait == 0 && !q.settings.fifo && q.inFlight >= s.cfg.InFlightLimit {
+			s.unlock()
+			return errOverLimit
+		}
+		if wait > 0 {
+			waiter = q.park(req)
+		}
+	}
+	s.unlock()
+
+	if waiter != nil {
+		var err error
+		if got, err = s.await(c.ctx, q, waiter, wait); err != nil {
+			return err
+		}
+	}
+	s.log.note(c.record, func(l *Call) { l.Messages = len(got) })
+	r.write(w, got, system)
+	return nil
+}
+
+// check reads the numbers. wait is negative where the queue's own holds.
+func (r *receiveMessage) check() (req *receiveRequest, wait time.Duration, err *Error) {
+	req = &receiveRequest{max: 1, attempt: r.ReceiveRequestAttemptID}
+	wait = -1
+	if n := r.MaxNumberOfMessages; n != nil {
+		req.max = *n
+		if *n < 1 || *n > maxBatch {
+			return req, wait, errParameter.with("Value %d for parameter MaxNumberOfMessages is invalid. Reason: Must be between 1 and 10, if provided.", *n)
+		}
+	}
+	if n := r.WaitTimeSeconds; n != nil {
+		if *n < 0 || *n > 20 {
+			return req, wait, errParameter.with("Value %d for parameter WaitTimeSeconds is invalid. Reason: Must be >= 0 and <= 20, if provided.", *n)
+		}
+		wait = time.Duration(*n) * time.Second
+	}
+	if n := r.VisibilityTimeout; n != nil {
+		v, err := visibility(*n)
+		if err != nil {
+			return req, wait, err
+		}
+		req.visibility = &v
+	}
+	if r.ReceiveRequestAttemptID != "" && !validToken(r.ReceiveRequestAttemptID) {
+		return req, wait, errParameter.with("Value %s for parameter ReceiveRequestAttemptId is invalid. Reason: ReceiveRequestAttemptId can only include alphanumeric and punctuation characters. 1 to 128 in length.", r.ReceiveRequestAttemptID)
+	}
+	return req, wait, nil
+}
+
+// visibility reads a VisibilityTimeout.
+func visibility(n int) (time.Duration, *Error) {
+	if n < 0 || n > 43200 {
+		return 0, errParameter.with("Value %d for parameter VisibilityTimeout is invalid. Reason: Must be between 0 and 43200, if provided.", n)
+	}
+	return time.Duration(n) * time.Second, nil
+}
+
+// receive takes up to r.max messages off the shelf and puts them in flight.
+func (q *queue) receive(r *receiveRequest, now time.Time) []received {
+	hold := q.settings.visibility
+	if r.visibility != nil {
+		hold = *r.visibility
+	}
+	if r.attempt != "" && q.settings.fifo {
+		if again := q.again(r.attempt, hold, now); again != nil {
+			return again
+		}
+	}
+	n := min(r.max, q.server.cfg.InFlightLimit-q.inFlight)
+	if n <= 0 {
+		return nil
+	}
+	var got []received
+	var echoes []*message
+	q.shelf.offer(n, func(m *message) bool {
+		if q.deadLetter(m, now) {
+			return false
+		}
+		got = append(got, q.deliver(m, hold, now))
+		if !q.settings.fifo {
+			var duplicate bool
+			duplicate, m.haunts = q.server.faults.delivery(q.key.name)
+			if duplicate {
+				echoes = append(echoes, m)
+			}
+		}
+		return true
+	})
+	for _, m := range echoes {
+		q.shelf.echo(m)
+		q.touch()
+	}
+	if r.attempt != "" && q.settings.fifo && len(got) > 0 {
+		q.remember(r.attempt, got, now)
+	}
+	return got
+}
+
+// deliver puts m in flight under a new receipt.
+func (q *queue) deliver(m *message, hold time.Duration, now time.Time) received {
+	m.receives++
+	m.receivesHere++
+	m.receipt = q.server.nextSerial()
+	m.received = now
+	m.changed = false
+	if m.firstReceived.IsZero() {
+		m.firstReceived = now
+	}
+	q.hide(m, now.Add(hold))
+	q.history.received(m)
+	return q.delivery(m)
+}
+
+func (q *queue) delivery(m *message) received {
+	return received{
+		content:       m.content,
+		handle:        receipt{q.serial, m.serial, m.receipt}.handle(),
+		sequence:      m.sequence,
+		deadLetterOf:  m.deadLetterOf,
+		enqueued:      m.enqueued,
+		firstReceived: m.firstReceived,
+		receives:      m.receives,
+	}
+}
+
+// remember notes what a receive attempt brought.
+func (q *queue) remember(attempt string, got []received, now time.Time) {
+	receipts := make([]receivedReceipt, len(got))
+	for i := range got {
+		r, _ := parseReceipt(got[i].handle)
+		receipts[i] = receivedReceipt{r.message, r.receive}
+	}
+	q.attempts.put(attempt, receipts, now)
+}
+
+// again repeats a receive attempt: the same messages under the same handles,
+// with their visibility from now, if none of them was changed since.
+func (q *queue) again(attempt string, hold time.Duration, now time.Time) []received {
+	receipts, ok := q.attempts.get(attempt, now)
+	if !ok {
+		return nil
+	}
+	for _, r := range receipts {
+		m := q.messages[r.message]
+		if m == nil || m.receipt != r.receipt || m.state != inFlight || m.changed {
+			q.attempts.drop(attempt)
+			return nil
+		}
+	}
+	got := make([]received, len(receipts))
+	for i, r := range receipts {
+		m := q.messages[r.message]
+		q.hide(m, now.Add(hold))
+		got[i] = q.delivery(m)
+	}
+	return got
+}
+
+// write writes the messages; an empty receive has no Messages at all.
+func (r *receiveMessage) write(w *jsonWriter, got []received, system systemSet) {
+	if len(got) == 0 {
+		return
+	}
+	w.key("Messages")
+	w.open('[')
+	for i := range got {
+		m := &got[i]
+		w.sep()
+		w.open('{')
+		w.text("MessageId", m.id)
+		w.text("ReceiptHandle", m.handle)
+		w.text("MD5OfBody", m.bodyMD5)
+		w.text("Body", m.body)
+		system.write(w, m)
+		writeAttributes(w, selectAttributes(m.attributes, r.MessageAttributeNames))
+		w.close('}')
+	}
+	w.close(']')
+}
+
+func writeAttributes(w *jsonWriter, attrs []attribute) {
+	if len(attrs) == 0 {
+		return
+	}
+	w.text("MD5OfMessageAttributes", attributesDigest(attrs))
+	w.key("MessageAttributes")
+	w.open('{')
+	for i := range attrs {
+		a := &attrs[i]
+		w.key(a.name)
+		w.open('{')
+		w.text("DataType", a.dataType)
+		if a.isBinary {
+			w.bytes("BinaryValue", a.binary)
+		} else {
+			w.text("StringValue", a.text)
+		}
+		w.close('}')
+	}
+	w.close('}')
+}
+
+// selectAttributes picks the attributes asked for: by name, by prefix ("bar.*"),
+// or all ("All", ".*").
+func selectAttributes(attrs []attribute, names []string) []attribute {
+	var out []attribute
+	for _, a := range attrs {
+		for _, name := range names {
+			prefix, isPrefix := strings.CutSuffix(name, ".*")
+			if name == "All" || name == ".*" || name == a.name || isPrefix && strings.HasPrefix(a.name, prefix+".") {
+				out = append(out, a)
+				break
+			}
+		}
+	}
+	return out
+}
+
+// systemAttributes is every message system attribute, in the order of the API
+// reference. An empty text is left out.
+var systemAttributes = []struct {
+	name string
+	get  func(m *received) string
+}{
+	{"SenderId", func(m *received) string { return m.sender }},
+	{"SentTimestamp", func(m *received) string { return millis(m.enqueued) }},
+	{"ApproximateReceiveCount", func(m *received) string { return strconv.Itoa(m.receives) }},
+	{"ApproximateFirstReceiveTimestamp", func(m *received) string { return millis(m.firstReceived) }},
+	{"SequenceNumber", func(m *received) string { return m.sequence }},
+	{"MessageDeduplicationId", func(m *received) string { return m.dedup }},
+	{"MessageGroupId", func(m *received) string { return m.group }},
+	{"AWSTraceHeader", func(m *received) string { return m.trace }},
+	{"DeadLetterQueueSourceArn", func(m *received) string { return m.deadLetterOf }},
+}
+
+func millis(t time.Time) string { return strconv.FormatInt(t.UnixMilli(), 10) }
+
+// systemSet is a choice of systemAttributes, one bit each.
+type systemSet uint16
+
+// selectSystem reads the two lists of names; AttributeNames is the older one.
+func selectSystem(lists ...[]string) (systemSet, *Error) {
+	var set systemSet
+	for _, names := range lists {
+		for _, name := range names {
+			if name == "All" {
+				set = 1<<len(systemAttributes) - 1
+				continue
+			}
+			bit := systemBit(name)
+			if bit < 0 {
+				return 0, errAttributeName.with("Unknown Attribute %s.", name)
+			}
+			set |= 1 << bit
+		}
+	}
+	return set, nil
+}
+
+func systemBit(name string) int {
+	for i := range systemAttributes {
+		if systemAttributes[i].name == name {
+			return i
+		}
+	}
+	return -1
+}
+
+func (set systemSet) write(w *jsonWriter, m *received) {
+	if set == 0 {
+		return
+	}
+	w.key("Attributes")
+	w.open('{')
+	for i := range systemAttributes {
+		if set&(1<<i) != 0 {
+			w.text(systemAttributes[i].name, systemAttributes[i].get(m))
+		}
+	}
+	w.close('}')
+}

@@ -1,0 +1,320 @@
+package sqsserver
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// attributeValue is a message attribute on the wire.
+type attributeValue struct {
+	DataType         string
+	StringValue      *string
+	BinaryValue      []byte
+	StringListValues []string
+	BinaryListValues [][]byte
+}
+
+// outgoing is what a sender gives for one message.
+type outgoing struct {
+	MessageBody             *string
+	DelaySeconds            *int
+	MessageAttributes       map[string]attributeValue
+	MessageSystemAttributes map[string]attributeValue
+	MessageDeduplicationID  *string `json:"MessageDeduplicationId"`
+	MessageGroupID          *string `json:"MessageGroupId"`
+}
+
+// sent is what it gets back.
+type sent struct {
+	id            string
+	sequence      string
+	bodyMD5       string
+	attrsMD5      string
+	systemAttrMD5 string
+}
+
+func (r *sent) write(w *jsonWriter) {
+	w.text("MD5OfMessageBody", r.bodyMD5)
+	w.text("MD5OfMessageAttributes", r.attrsMD5)
+	w.text("MD5OfMessageSystemAttributes", r.systemAttrMD5)
+	w.text("MessageId", r.id)
+	w.text("SequenceNumber", r.sequence)
+}
+
+// sendMessage is SendMessage.
+type sendMessage struct {
+	QueueURL string `json:"QueueUrl"`
+	outgoing
+}
+
+func (r *sendMessage) target() string { return r.QueueURL }
+func (r *sendMessage) entries() int   { return 1 }
+
+func (r *sendMessage) serve(s *Server, c *call, w *jsonWriter) error {
+	p, err := r.prepare(c.id.sender())
+	now := time.Now()
+	s.lock()
+	defer s.unlock()
+	q, missing := s.open(c, r.QueueURL, now)
+	if missing != nil {
+		return missing
+	}
+	if err != nil {
+		return err
+	}
+	result, err := q.send(p, now)
+	if err != nil {
+		return err
+	}
+	result.write(w)
+	return nil
+}
+
+// sendMessageBatch is SendMessageBatch.
+type sendMessageBatch struct {
+	QueueURL string `json:"QueueUrl"`
+	Entries  []sendEntry
+}
+
+type sendEntry struct {
+	ID string `json:"Id"`
+	outgoing
+}
+
+func (r *sendMessageBatch) target() string { return r.QueueURL }
+func (r *sendMessageBatch) entries() int   { return len(r.Entries) }
+
+func (r *sendMessageBatch) serve(s *Server, c *call, w *jsonWriter) error {
+	err := checkBatch(len(r.Entries), "SendMessageBatchRequestEntry", func(i int) string { return r.Entries[i].ID })
+	prepared := make([]prepared, len(r.Entries))
+	refused := make([]*Error, len(r.Entries))
+	total := 0
+	for i := range r.Entries {
+		prepared[i], refused[i] = r.Entries[i].prepare(c.id.sender())
+		total += prepared[i].size
+	}
+	if err == nil && total > maxMessageSize {
+		err = errBatchTooLong.with("Batch requests cannot be longer than %d bytes. You have sent %d bytes.", maxMessageSize, total)
+	}
+
+	now := time.Now()
+	s.lock()
+	defer s.unlock()
+	q, missing := s.open(c, r.QueueURL, now)
+	if missing != nil {
+		return missing
+	}
+	if err != nil {
+		return err
+	}
+	var out batchResult
+	for i := range r.Entries {
+		fail := cmp.Or(s.faults.entry(c.action, c.name), refused[i])
+		var result sent
+		if fail == nil {
+			result, fail = q.send(prepared[i], now)
+		}
+		out.add(r.Entries[i].ID, fail, result.write)
+	}
+	out.write(w)
+	return nil
+}
+
+// prepared is an outgoing message that was checked as far as that goes without
+// knowing the queue.
+type prepared struct {
+	content       content
+	systemAttrMD5 string
+	delay         *int
+	group, dedup  *string
+	size          int // bytes of body and attributes
+}
+
+func (o *outgoing) prepare(sender string) (prepared, *Error) {
+	p := prepared{delay: o.DelaySeconds, group: o.MessageGroupID, dedup: o.MessageDeduplicationID}
+	if o.MessageBody == nil || *o.MessageBody == "" {
+		return p, errMissing.with("The request must contain the parameter MessageBody.")
+	}
+	body := *o.MessageBody
+	p.size = len(body)
+	attrs, err := readAttributes(o.MessageAttributes)
+	if err != nil {
+		return p, err
+	}
+	for i := range attrs {
+		p.size += attrs[i].size()
+	}
+	if r, bad := badCharacter(body); bad {
+		return p, errContents.with("Invalid binary character '#x%X' was found in the message body, the set of allowed characters is #x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF", r)
+	}
+	trace, system, err := readSystemAttributes(o.MessageSystemAttributes)
+	if err != nil {
+		return p, err
+	}
+	if p.delay != nil && (*p.delay < 0 || *p.delay > 900) {
+		return p, errParameter.with("Value %d for parameter DelaySeconds is invalid. Reason: DelaySeconds must be >= 0 and <= 900.", *p.delay)
+	}
+	for name, v := range map[string]*string{"MessageGroupId": p.group, "MessageDeduplicationId": p.dedup} {
+		if v != nil && !validToken(*v) {
+			return p, errParameter.with("Value %s for parameter %s is invalid. Reason: %s can only include alphanumeric and punctuation characters. 1 to 128 in length.", *v, name, name)
+		}
+	}
+	p.content = content{
+		body:       body,
+		bodyMD5:    bodyDigest(body),
+		attributes: attrs,
+		trace:      trace,
+		sender:     sender,
+	}
+	p.systemAttrMD5 = attributesDigest(system)
+	return p, nil
+}
+
+// send puts a message on the queue, or recognises it as one that is there.
+func (q *queue) send(p prepared, now time.Time) (sent, *Error) {
+	if p.size > q.settings.maxSize {
+		return sent{}, errParameter.with("One or more parameters are invalid. Reason: Message must be shorter than %d bytes.", q.settings.maxSize)
+	}
+	delay := q.settings.delay
+	if p.delay != nil {
+		if q.settings.fifo && *p.delay != 0 {
+			return sent{}, wrongType("DelaySeconds", strconv.Itoa(*p.delay))
+		}
+		if !q.settings.fifo {
+			delay = time.Duration(*p.delay) * time.Second
+		}
+	}
+	msg := p.content
+	if p.group != nil {
+		msg.group = *p.group
+	}
+	result := sent{bodyMD5: msg.bodyMD5, attrsMD5: attributesDigest(msg.attributes), systemAttrMD5: p.systemAttrMD5}
+
+	var key string
+	if q.settings.fifo {
+		var err *Error
+		if msg.dedup, err = q.dedupID(p); err != nil {
+			return sent{}, err
+		}
+		key = msg.dedup
+		if q.settings.dedupScope == "messageGroup" {
+			key = msg.group + "\x00" + msg.dedup
+		}
+		if twin, ok := q.dedup.get(key, now); ok {
+			result.id, result.sequence = twin.id, twin.sequence
+			return result, nil
+		}
+	} else if p.dedup != nil {
+		return sent{}, wrongType("MessageDeduplicationId", *p.dedup)
+	}
+
+	msg.id = q.server.uuid()
+	m := &message{content: &msg, enqueued: now}
+	q.enter(m, delay, now)
+	result.id, result.sequence = msg.id, m.sequence
+	if q.settings.fifo {
+		q.dedup.put(key, sentBefore{m.id, m.sequence}, now)
+	}
+	return result, nil
+}
+
+// sentBefore is what a duplicate is answered with.
+type sentBefore struct{ id, sequence string }
+
+// dedupID is a FIFO message's deduplication id: the sender's, else that of its
+// content where the queue makes one.
+func (q *queue) dedupID(p prepared) (string, *Error) {
+	switch {
+	case p.group == nil:
+		return "", errMissing.with("The request must contain the parameter MessageGroupId.")
+	case p.dedup != nil:
+		return *p.dedup, nil
+	case q.settings.contentDedup:
+		return contentID(p.content.body), nil
+	}
+	return "", errParameter.with("The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided explicitly")
+}
+
+func wrongType(parameter, value string) *Error {
+	return errParameter.with("Value %s for parameter %s is invalid. Reason: The request include parameter that is not valid for this queue type.", value, parameter)
+}
+
+// readAttributes checks message attributes and sorts them by name.
+func readAttributes(in map[string]attributeValue) ([]attribute, *Error) {
+	if len(in) > maxAttributes {
+		return nil, errParameter.with("Number of message attributes [%d] exceeds the allowed maximum [%d].", len(in), maxAttributes)
+	}
+	var out []attribute
+	for name, v := range in {
+		if !validAttributeName(name) {
+			return nil, errParameter.with("The message attribute name '%s' is invalid. Attribute name can contain A-Z, a-z, 0-9, underscore (_), hyphen (-), and period (.) characters, up to 256 of them, must not start with AWS. or Amazon., and must not begin, end or repeat a period.", name)
+		}
+		a, err := readAttribute(name, v)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, a)
+	}
+	slices.SortFunc(out, func(a, b attribute) int { return cmp.Compare(a.name, b.name) })
+	return out, nil
+}
+
+func readAttribute(name string, v attributeValue) (attribute, *Error) {
+	a := attribute{name: name, dataType: v.DataType}
+	kind, label, _ := strings.Cut(v.DataType, ".")
+	empty := func() *Error {
+		return errParameter.with("The message attribute '%s' must contain non-empty message attribute value for message attribute type '%s'.", name, kind)
+	}
+	switch {
+	case v.DataType == "":
+		return a, errParameter.with("The message attribute '%s' must contain non-empty message attribute type.", name)
+	case len(v.DataType) > maxAttributeName || strings.HasSuffix(v.DataType, ".") || !wordy(label, "_-."):
+		return a, errParameter.with("The message attribute '%s' has an invalid type '%s'.", name, v.DataType)
+	case len(v.StringListValues) > 0 || len(v.BinaryListValues) > 0:
+		return a, errUnsupported.with("Message attribute list values in SendMessage operation are not supported.")
+	}
+	switch kind {
+	case "String", "Number":
+		if v.StringValue == nil || *v.StringValue == "" || v.BinaryValue != nil {
+			return a, empty()
+		}
+		a.text = *v.StringValue
+		if r, bad := badCharacter(a.text); bad {
+			return a, errContents.with("Invalid binary character '#x%X' was found in the message attribute '%s'.", r, name)
+		}
+		if kind == "Number" {
+			if _, err := strconv.ParseFloat(a.text, 64); err != nil {
+				return a, errParameter.with("Can't cast the value of message (user) attribute '%s' to a number.", name)
+			}
+		}
+	case "Binary":
+		if len(v.BinaryValue) == 0 || v.StringValue != nil {
+			return a, empty()
+		}
+		a.binary, a.isBinary = v.BinaryValue, true
+	default:
+		return a, errParameter.with("The type of message (user) attribute '%s' is invalid. You must use only the following supported type prefixes: Binary, Number, String.", name)
+	}
+	return a, nil
+}
+
+// readSystemAttributes takes AWSTraceHeader, the only one a sender may set.
+func readSystemAttributes(in map[string]attributeValue) (trace string, all []attribute, err *Error) {
+	for name, v := range in {
+		if name != "AWSTraceHeader" {
+			return "", nil, errParameter.with("Message system attribute name '%s' is invalid.", name)
+		}
+		if v.DataType != "String" {
+			return "", nil, errParameter.with("The type of message (system) attribute '%s' is invalid. You must use only the following supported type prefixes: String.", name)
+		}
+		a, err := readAttribute(name, v)
+		if err != nil {
+			return "", nil, err
+		}
+		trace, all = a.text, append(all, a)
+	}
+	return trace, all, nil
+}

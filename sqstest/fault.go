@@ -1,0 +1,139 @@
+package sqstest
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/holdfast-go/holdfast/internal/sqsserver"
+)
+
+// Fault is an answer that is an error.
+type Fault struct{ err sqsserver.Error }
+
+// Faults that AWS is known to answer with.
+var (
+	// Throttle is the throttling of the service's front: retried by the SDK.
+	Throttle = Fault{sqsserver.Error{Shape: "ThrottlingException", Code: "ThrottlingException", Status: 400, Message: "Rate exceeded"}}
+	// RequestThrottled is that of SQS itself, *types.RequestThrottled.
+	RequestThrottled = Fault{sqsserver.Error{Shape: "RequestThrottled", Code: "RequestThrottled", Status: 403, Message: "The request was denied due to request throttling."}}
+	// Internal500 is an internal error of the service.
+	Internal500 = Fault{sqsserver.Error{Shape: "InternalFailure", Code: "InternalFailure", Status: 500, Message: "The request processing has failed because of an unknown error, exception or failure.", Receiver: true}}
+	// ServiceUnavailable503 is a service that is overloaded or down.
+	ServiceUnavailable503 = Fault{sqsserver.Error{Shape: "ServiceUnavailable", Code: "ServiceUnavailable", Status: 503, Message: "The request has failed due to a temporary failure of the server.", Receiver: true}}
+	// ExpiredToken is what expired credentials get.
+	ExpiredToken = Fault{sqsserver.Error{Shape: "ExpiredTokenException", Code: "ExpiredToken", Status: 403, Message: "The security token included in the request is expired"}}
+	// AccessDenied is a missing permission.
+	AccessDenied = Fault{sqsserver.Error{Shape: "AccessDeniedException", Code: "AccessDenied", Status: 403, Message: "Access to the resource is denied."}}
+	// OverLimit is too many messages in flight, *types.OverLimit.
+	OverLimit = Fault{sqsserver.Error{Shape: "OverLimit", Code: "OverLimit", Status: 403, Message: "Too many messages in flight."}}
+	// QueueDoesNotExist is *types.QueueDoesNotExist.
+	QueueDoesNotExist = Fault{sqsserver.Error{Shape: "QueueDoesNotExist", Code: "AWS.SimpleQueueService.NonExistentQueue", Status: 400, Message: "The specified queue does not exist."}}
+	// ReceiptHandleIsInvalid is *types.ReceiptHandleIsInvalid.
+	ReceiptHandleIsInvalid = Fault{sqsserver.Error{Shape: "ReceiptHandleIsInvalid", Code: "ReceiptHandleIsInvalid", Status: 404, Message: "The input receipt handle is invalid."}}
+)
+
+// Custom is an error of any code and HTTP status. A status of 500 and above is
+// the service's fault.
+func Custom(code string, status int, message string) Fault {
+	return Fault{sqsserver.Error{
+		Shape: code, Code: code, Status: status, Message: message,
+		Receiver: status >= http.StatusInternalServerError,
+	}}
+}
+
+// FaultOption says which calls a fault strikes. Without options it strikes
+// every call of its action.
+type FaultOption func(*sqsserver.Rule)
+
+// OnQueue strikes calls on the queue of that name only.
+func OnQueue(name string) FaultOption { return func(r *sqsserver.Rule) { r.Queue = name } }
+
+// After lets the first n matching calls pass.
+func After(n int) FaultOption { return func(r *sqsserver.Rule) { r.After = n } }
+
+// Times ends the fault after n strikes.
+func Times(n int) FaultOption { return func(r *sqsserver.Rule) { r.Times = n } }
+
+// Every strikes each n-th matching call, counted after those of After.
+func Every(n int) FaultOption { return func(r *sqsserver.Rule) { r.Every = n } }
+
+// Probability strikes with chance p, between 0 and 1, by a generator of its own
+// that starts from seed.
+func Probability(p float64, seed uint64) FaultOption {
+	return func(r *sqsserver.Rule) { r.Probability, r.Seed = p, seed }
+}
+
+// OnReply makes Delay hold back the reply to a call that was applied at once,
+// not the call.
+func OnReply() FaultOption { return func(r *sqsserver.Rule) { r.OnReply = true } }
+
+// Injected is a fault at work. It is safe for concurrent use.
+type Injected struct{ inner *sqsserver.Injection }
+
+// Stop ends the fault.
+func (i *Injected) Stop() { i.inner.Stop() }
+
+// Hits is how often it has struck.
+func (i *Injected) Hits() int { return i.inner.Hits() }
+
+func (s *Server) inject(r sqsserver.Rule, opts []FaultOption) *Injected {
+	for _, opt := range opts {
+		opt(&r)
+	}
+	return &Injected{s.inner.Inject(r)}
+}
+
+// Fail answers calls of an action ("" for all) with an error, unapplied.
+//
+// Where several faults match one call they are asked in the order they were
+// made; delays add up, and the first that ends the call hides those after it.
+func (s *Server) Fail(action string, fault Fault, opts ...FaultOption) *Injected {
+	return s.inject(sqsserver.Rule{Action: action, Fail: &fault.err}, opts)
+}
+
+// Delay holds calls of an action back by d before they are applied or, with
+// OnReply, their replies. A call whose context ends meanwhile ends with it.
+func (s *Server) Delay(action string, d time.Duration, opts ...FaultOption) *Injected {
+	return s.inject(sqsserver.Rule{Action: action, Delay: d}, opts)
+}
+
+// DropReply applies calls of an action, then breaks the connection: the caller
+// never learns the result. The messages of a ReceiveMessage are in flight.
+func (s *Server) DropReply(action string, opts ...FaultOption) *Injected {
+	return s.inject(sqsserver.Rule{Action: action, Drop: true}, opts)
+}
+
+// Cut breaks the connection of calls of an action before they are applied.
+func (s *Server) Cut(action string, opts ...FaultOption) *Injected {
+	return s.inject(sqsserver.Rule{Action: action, Cut: true}, opts)
+}
+
+// Hang never answers calls of an action, and does not apply them. They end with
+// their context.
+func (s *Server) Hang(action string, opts ...FaultOption) *Injected {
+	return s.inject(sqsserver.Rule{Action: action, Hang: true}, opts)
+}
+
+// FailEntries fails single entries of a batch action with a code, unapplied; the
+// call succeeds. The options count entries, not calls: Every(3) fails a third of
+// them.
+func (s *Server) FailEntries(action, code string, senderFault bool, opts ...FaultOption) *Injected {
+	return s.inject(sqsserver.Rule{Action: action, FailEntry: &sqsserver.Error{
+		Shape: code, Code: code, Message: "sqstest fails this entry", Receiver: !senderFault,
+	}}, opts)
+}
+
+// Duplicate delivers messages of a standard queue twice, as a standard queue may:
+// once received, a message is received once more although it is in flight, under
+// a new receipt handle that makes the old one stale. The options count messages
+// received. queue "" means every queue; FIFO queues never deliver twice.
+func (s *Server) Duplicate(queue string, opts ...FaultOption) *Injected {
+	return s.inject(sqsserver.Rule{Queue: queue, Duplicate: true}, opts)
+}
+
+// Ghost brings messages of a standard queue back after their delete, once, as a
+// standard queue may when one of its servers missed the delete. The options
+// count messages received. queue "" means every queue; FIFO queues have no ghosts.
+func (s *Server) Ghost(queue string, opts ...FaultOption) *Injected {
+	return s.inject(sqsserver.Rule{Queue: queue, Ghost: true}, opts)
+}

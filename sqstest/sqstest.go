@@ -1,0 +1,131 @@
+package sqstest
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/holdfast-go/holdfast/internal/sqsserver"
+)
+
+// Account and Region are where a server's queues live.
+const (
+	Account = sqsserver.DefaultAccount
+	Region  = sqsserver.DefaultRegion
+)
+
+// endpoint is what in-process clients believe they dial. The domain .invalid
+// never resolves (RFC 6761), so a request that goes astray goes nowhere.
+const endpoint = "http://sqs." + Region + ".sqstest.invalid"
+
+// Option changes a Server that New makes.
+type Option func(*sqsserver.Config)
+
+// InFlightLimit sets how many messages of a queue may be in flight.
+// Default: 120,000, as on AWS.
+func InFlightLimit(n int) Option {
+	return func(c *sqsserver.Config) { c.InFlightLimit = n }
+}
+
+// NoCooldown lets a queue be purged twice, or a deleted queue's name be used
+// again, without the 60 s that AWS demands.
+func NoCooldown() Option {
+	return func(c *sqsserver.Config) { c.NoCooldown = true }
+}
+
+// LogLimit sets how many calls Log keeps; -1 keeps none. Default: 100,000.
+func LogLimit(n int) Option {
+	return func(c *sqsserver.Config) { c.LogLimit = n }
+}
+
+// NoHistory forgets messages when they leave their queue, for tests that send
+// millions. Queue.Message, Receives, Deleted and Deletions then know nothing.
+func NoHistory() Option {
+	return func(c *sqsserver.Config) { c.NoHistory = true }
+}
+
+// Server is an SQS of its own. It is safe for concurrent use; make one with New.
+type Server struct {
+	inner *sqsserver.Server
+}
+
+// New returns an empty server. If the test fails, the log gets a dump of all
+// queues when it ends.
+func New(tb testing.TB, opts ...Option) *Server {
+	tb.Helper()
+	var cfg sqsserver.Config
+	for _, opt := range opts {
+		opt(&cfg)
+	}
+	s := &Server{inner: sqsserver.New(cfg)}
+	tb.Cleanup(func() {
+		if tb.Failed() {
+			tb.Log(s.Dump())
+		}
+	})
+	return s
+}
+
+// SQS returns a new SDK client for this server: region us-east-1, account
+// 000000000000, static credentials, no network. optFns change its options.
+func (s *Server) SQS(optFns ...func(*sqs.Options)) *sqs.Client {
+	return sqs.New(sqs.Options{
+		Region:       Region,
+		BaseEndpoint: aws.String(endpoint),
+		HTTPClient:   s.HTTPClient(),
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: "SQSTEST", SecretAccessKey: "secret", Source: "sqstest"}, nil
+		}),
+	}, optFns...)
+}
+
+// HTTPClient returns an HTTP client whose every request this server answers, in
+// the caller's goroutine. It honours the request's context.
+func (s *Server) HTTPClient() *http.Client {
+	return &http.Client{Transport: s.inner.Transport()}
+}
+
+// Handler returns the server as an http.Handler, for a listener of one's own.
+func (s *Server) Handler() http.Handler { return s.inner }
+
+// Listen serves on a free port of 127.0.0.1 until the test ends and returns the
+// URL. Not for synctest bubbles: a network is outside of them.
+func (s *Server) Listen(tb testing.TB) string {
+	tb.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatalf("sqstest: listen: %v", err)
+	}
+	srv := &http.Server{Handler: s.inner, ReadHeaderTimeout: 10 * time.Second}
+	done := make(chan error, 1)
+	go func() { done <- srv.Serve(l) }()
+	tb.Cleanup(func() {
+		_ = srv.Close() // what it reports, Serve reports too
+		if err := <-done; !errors.Is(err, http.ErrServerClosed) {
+			tb.Errorf("sqstest: serve: %v", err)
+		}
+	})
+	return "http://" + l.Addr().String()
+}
+
+// At points a client that SQS makes at the URL of Listen:
+//
+//	client := srv.SQS(sqstest.At(srv.Listen(t)))
+func At(url string) func(*sqs.Options) {
+	return func(o *sqs.Options) {
+		o.BaseEndpoint = aws.String(url)
+		o.HTTPClient = awshttp.NewBuildableClient()
+	}
+}
+
+// Authorize installs a rule that is asked before each call with the IAM action
+// ("SendMessage", for its batch form too) and the queue's ARN. An error makes the
+// call fail as AccessDenied. nil allows everything again.
+func (s *Server) Authorize(rule func(action, queueARN string) error) { s.inner.SetAuthorize(rule) }

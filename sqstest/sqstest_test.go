@@ -1,0 +1,346 @@
+package sqstest_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/aws/smithy-go"
+
+	"github.com/holdfast-go/holdfast/sqstest"
+)
+
+// bubble runs a test in virtual time with a server and a client that does not
+// retry, so that one call is one request.
+func bubble(t *testing.T, test func(t *testing.T, srv *sqstest.Server, client *sqs.Client), opts ...sqstest.Option) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		srv := sqstest.New(t, opts...)
+		test(t, srv, srv.SQS(func(o *sqs.Options) { o.RetryMaxAttempts = 1 }))
+	})
+}
+
+// receive takes up to ten messages with all attributes; change edits the input.
+func receive(t *testing.T, client *sqs.Client, q *sqstest.Queue, change ...func(*sqs.ReceiveMessageInput)) []types.Message {
+	t.Helper()
+	in := &sqs.ReceiveMessageInput{
+		QueueUrl: &q.URL, MaxNumberOfMessages: 10,
+		MessageSystemAttributeNames: []types.MessageSystemAttributeName{"All"},
+		MessageAttributeNames:       []string{"All"},
+	}
+	for _, f := range change {
+		f(in)
+	}
+	out, err := client.ReceiveMessage(t.Context(), in)
+	if err != nil {
+		t.Fatalf("receive: %v", err)
+	}
+	return out.Messages
+}
+
+func waiting(seconds int32) func(*sqs.ReceiveMessageInput) {
+	return func(in *sqs.ReceiveMessageInput) { in.WaitTimeSeconds = seconds }
+}
+
+func holding(seconds int32) func(*sqs.ReceiveMessageInput) {
+	return func(in *sqs.ReceiveMessageInput) { in.VisibilityTimeout = seconds }
+}
+
+func atMost(n int32) func(*sqs.ReceiveMessageInput) {
+	return func(in *sqs.ReceiveMessageInput) { in.MaxNumberOfMessages = n }
+}
+
+// wantCode fails the test unless err is an API error of that code.
+func wantCode(t *testing.T, err error, code string) {
+	t.Helper()
+	var api smithy.APIError
+	if !errors.As(err, &api) || api.ErrorCode() != code {
+		t.Fatalf("error is %v, want code %s", err, code)
+	}
+}
+
+// wantError fails the test unless err is of type E.
+func wantError[E error](t *testing.T, err error) {
+	t.Helper()
+	var e E
+	if !errors.As(err, &e) {
+		t.Fatalf("error is %v, want a %T", err, e)
+	}
+}
+
+func TestALongPoll(t *testing.T) {
+	t.Parallel()
+	t.Run("comes back empty after its wait", func(t *testing.T) {
+		t.Parallel()
+		bubble(t, func(t *testing.T, srv *sqstest.Server, client *sqs.Client) {
+			q := srv.Queue(t, "q")
+			begin := time.Now()
+			if got := receive(t, client, q, waiting(20)); got != nil {
+				t.Errorf("got %d messages", len(got))
+			}
+			if took := time.Since(begin); took != 20*time.Second {
+				t.Errorf("took %v", took)
+			}
+		})
+	})
+	t.Run("ends when a message is sent", func(t *testing.T) {
+		t.Parallel()
+		bubble(t, func(t *testing.T, srv *sqstest.Server, client *sqs.Client) {
+			q := srv.Queue(t, "q")
+			begin := time.Now()
+			time.AfterFunc(7*time.Second, func() { q.Send(t, "late") })
+			if got := receive(t, client, q, waiting(20)); len(got) != 1 {
+				t.Errorf("got %d messages", len(got))
+			}
+			if took := time.Since(begin); took != 7*time.Second {
+				t.Errorf("took %v", took)
+			}
+		})
+	})
+	t.Run("ends when a message becomes visible again", func(t *testing.T) {
+		t.Parallel()
+		bubble(t, func(t *testing.T, srv *sqstest.Server, client *sqs.Client) {
+			q := srv.Queue(t, "q", sqstest.Visibility(9*time.Second))
+			q.Send(t, "x")
+			receive(t, client, q)
+			begin := time.Now()
+			if got := receive(t, client, q, waiting(20)); len(got) != 1 {
+				t.Errorf("got %d messages", len(got))
+			}
+			if took := time.Since(begin); took != 9*time.Second {
+				t.Errorf("took %v", took)
+			}
+		})
+	})
+	t.Run("leaves the queue when its context ends", func(t *testing.T) {
+		t.Parallel()
+		bubble(t, func(t *testing.T, srv *sqstest.Server, client *sqs.Client) {
+			q := srv.Queue(t, "q")
+			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+			defer cancel()
+			_, err := client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: &q.URL, WaitTimeSeconds: 20})
+			if !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("error is %v", err)
+			}
+			q.Send(t, "x")
+			if d := q.Depth(); d.Visible != 1 || q.Polls() != 0 {
+				t.Errorf("depth %+v, %d polls", d, q.Polls())
+			}
+		})
+	})
+}
+
+func TestAMessageThatIsHeld(t *testing.T) {
+	t.Parallel()
+	t.Run("comes back when its visibility ends", func(t *testing.T) {
+		t.Parallel()
+		bubble(t, func(t *testing.T, srv *sqstest.Server, client *sqs.Client) {
+			q := srv.Queue(t, "q")
+			id := q.Send(t, "x")
+			first := receive(t, client, q, holding(12*3600))
+			time.Sleep(12*time.Hour - time.Nanosecond)
+			if got := receive(t, client, q); got != nil {
+				t.Fatal("came back early")
+			}
+			time.Sleep(time.Nanosecond)
+			second := receive(t, client, q)
+			if len(second) != 1 || *second[0].MessageId != id || second[0].Attributes["ApproximateReceiveCount"] != "2" {
+				t.Fatalf("second receive: %+v", second)
+			}
+			if *first[0].ReceiptHandle == *second[0].ReceiptHandle {
+				t.Error("the receipt handle is the old one")
+			}
+		})
+	})
+	t.Run("is not deleted by a stale handle", func(t *testing.T) {
+		t.Parallel()
+		bubble(t, func(t *testing.T, srv *sqstest.Server, client *sqs.Client) {
+			q := srv.Queue(t, "q", sqstest.Visibility(time.Second))
+			id := q.Send(t, "x")
+			stale := receive(t, client, q)
+			time.Sleep(time.Second)
+			fresh := receive(t, client, q)
+			for i, handle := range []*string{stale[0].ReceiptHandle, fresh[0].ReceiptHandle} {
+				if _, err := client.DeleteMessage(t.Context(), &sqs.DeleteMessageInput{QueueUrl: &q.URL, ReceiptHandle: handle}); err != nil {
+					t.Fatal(err)
+				}
+				if _, there := q.Message(id); there == (i == 1) {
+					t.Errorf("after delete %d the message is there: %v", i, there)
+				}
+			}
+			if q.Receives(id) != 2 || len(q.Deleted()) != 1 {
+				t.Errorf("%d receives, deleted %v", q.Receives(id), q.Deleted())
+			}
+		})
+	})
+	t.Run("cannot be held for more than twelve hours from its receive", func(t *testing.T) {
+		t.Parallel()
+		bubble(t, func(t *testing.T, srv *sqstest.Server, client *sqs.Client) {
+			q := srv.Queue(t, "q")
+			q.Send(t, "x")
+			got := receive(t, client, q, holding(3600))
+			time.Sleep(30 * time.Minute)
+			change := func(seconds int32) error {
+				_, err := client.ChangeMessageVisibility(t.Context(), &sqs.ChangeMessageVisibilityInput{
+					QueueUrl: &q.URL, ReceiptHandle: got[0].ReceiptHandle, VisibilityTimeout: seconds,
+				})
+				return err
+			}
+			wantCode(t, change(12*3600-1800+1), "InvalidParameterValue")
+			if err := change(12*3600 - 1800); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(12*time.Hour - 30*time.Minute)
+			wantError[*types.MessageNotInflight](t, change(0))
+		})
+	})
+}
+
+func TestADeadLetterQueue(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, srv *sqstest.Server, client *sqs.Client) {
+		q := srv.Queue(t, "q", sqstest.DLQ(2), sqstest.Visibility(time.Second))
+		id := q.Send(t, "poison", sqstest.StringAttribute("a", "b"))
+		sent := q.Messages()[0].SentAt
+		for range 2 {
+			if got := receive(t, client, q); len(got) != 1 {
+				t.Fatal("no message")
+			}
+			time.Sleep(time.Second)
+		}
+		if got := receive(t, client, q); got != nil {
+			t.Fatal("received a third time")
+		}
+		got := receive(t, client, q.DLQ())
+		if len(got) != 1 || *got[0].MessageId != id || *got[0].Body != "poison" || *got[0].MessageAttributes["a"].StringValue != "b" {
+			t.Fatalf("dead letter: %+v", got)
+		}
+		if a := got[0].Attributes; a["DeadLetterQueueSourceArn"] != q.ARN || a["ApproximateReceiveCount"] != "3" {
+			t.Errorf("attributes %v", a)
+		}
+		if m, _ := q.DLQ().Message(id); !m.SentAt.Equal(sent) {
+			t.Errorf("sent at %v, want %v", m.SentAt, sent)
+		}
+	})
+}
+
+func TestAFIFOGroupIsLockedWhileOneOfItsMessagesIsHeld(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, srv *sqstest.Server, client *sqs.Client) {
+		q := srv.Queue(t, "q.fifo")
+		ids := q.SendN(t, 3, sqstest.Group("a"))
+		other := q.Send(t, "other", sqstest.Group("b"))
+		head := receive(t, client, q, atMost(1))
+		if *head[0].MessageId != ids[0] {
+			t.Fatal("not the head")
+		}
+		if got := receive(t, client, q); len(got) != 1 || *got[0].MessageId != other {
+			t.Fatalf("got %d messages, want that of the other group", len(got))
+		}
+		if _, err := client.DeleteMessage(t.Context(), &sqs.DeleteMessageInput{QueueUrl: &q.URL, ReceiptHandle: head[0].ReceiptHandle}); err != nil {
+			t.Fatal(err)
+		}
+		got := receive(t, client, q)
+		if len(got) != 2 || *got[0].MessageId != ids[1] || *got[1].MessageId != ids[2] {
+			t.Fatalf("got %d messages", len(got))
+		}
+		time.Sleep(30 * time.Second)
+		_, err := client.DeleteMessage(t.Context(), &sqs.DeleteMessageInput{QueueUrl: &q.URL, ReceiptHandle: got[0].ReceiptHandle})
+		wantCode(t, err, "InvalidParameterValue")
+	})
+}
+
+func TestFaults(t *testing.T) {
+	t.Parallel()
+	t.Run("a dropped reply was applied", func(t *testing.T) {
+		t.Parallel()
+		bubble(t, func(t *testing.T, srv *sqstest.Server, client *sqs.Client) {
+			q := srv.Queue(t, "q")
+			q.Send(t, "x")
+			fault := srv.DropReply("ReceiveMessage", sqstest.Times(1))
+			if _, err := client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &q.URL}); err == nil {
+				t.Fatal("no error")
+			}
+			if d := q.Depth(); d.InFlight != 1 || fault.Hits() != 1 {
+				t.Errorf("depth %+v, %d hits", d, fault.Hits())
+			}
+		})
+	})
+	t.Run("a batch fails in part", func(t *testing.T) {
+		t.Parallel()
+		bubble(t, func(t *testing.T, srv *sqstest.Server, client *sqs.Client) {
+			q := srv.Queue(t, "q")
+			q.SendN(t, 4)
+			srv.FailEntries("DeleteMessageBatch", "InternalError", false, sqstest.Every(2))
+			in := &sqs.DeleteMessageBatchInput{QueueUrl: &q.URL}
+			for i, m := range receive(t, client, q) {
+				in.Entries = append(in.Entries, types.DeleteMessageBatchRequestEntry{Id: aws.String(string(rune('a' + i))), ReceiptHandle: m.ReceiptHandle})
+			}
+			out, err := client.DeleteMessageBatch(t.Context(), in)
+			if err != nil || len(out.Successful) != 2 || len(out.Failed) != 2 || *out.Failed[0].Code != "InternalError" || out.Failed[0].SenderFault {
+				t.Fatalf("%+v, %v", out, err)
+			}
+			if d := q.Depth(); d.InFlight != 2 {
+				t.Errorf("depth %+v", d)
+			}
+		})
+	})
+	t.Run("a message is delivered twice", func(t *testing.T) {
+		t.Parallel()
+		bubble(t, func(t *testing.T, srv *sqstest.Server, client *sqs.Client) {
+			q := srv.Queue(t, "q")
+			id := q.Send(t, "x")
+			srv.Duplicate("q", sqstest.Times(1))
+			first, second, third := receive(t, client, q), receive(t, client, q), receive(t, client, q)
+			if len(first) != 1 || len(second) != 1 || third != nil || *second[0].MessageId != id {
+				t.Fatalf("receives brought %d, %d and %d", len(first), len(second), len(third))
+			}
+			if d := q.Depth(); d != (sqstest.Depth{InFlight: 1}) {
+				t.Errorf("depth %+v", d)
+			}
+		})
+	})
+	t.Run("a ghost comes back after its delete", func(t *testing.T) {
+		t.Parallel()
+		bubble(t, func(t *testing.T, srv *sqstest.Server, client *sqs.Client) {
+			q := srv.Queue(t, "q")
+			q.Send(t, "x")
+			srv.Ghost("q", sqstest.Times(1))
+			for want := 1; want >= 0; want-- {
+				got := receive(t, client, q)
+				if _, err := client.DeleteMessage(t.Context(), &sqs.DeleteMessageInput{QueueUrl: &q.URL, ReceiptHandle: got[0].ReceiptHandle}); err != nil {
+					t.Fatal(err)
+				}
+				if d := q.Depth(); d.Visible != want {
+					t.Errorf("depth %+v, want %d visible", d, want)
+				}
+			}
+		})
+	})
+}
+
+func TestAServerOnAPort(t *testing.T) {
+	t.Parallel()
+	srv := sqstest.New(t)
+	url := srv.Listen(t)
+	client := srv.SQS(sqstest.At(url))
+	made, err := client.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("q")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := url + "/" + sqstest.Account + "/q"; *made.QueueUrl != want {
+		t.Errorf("queue URL %s, want %s", *made.QueueUrl, want)
+	}
+	if _, err := client.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: made.QueueUrl, MessageBody: aws.String("x")}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: made.QueueUrl})
+	if err != nil || len(got.Messages) != 1 {
+		t.Fatalf("receive: %+v, %v", got, err)
+	}
+}
