@@ -87,21 +87,23 @@ func (l logging) log(ctx context.Context, m *holdfast.Message, begun time.Time, 
 func classify(ctx context.Context, err error) (string, slog.Level) {
 	var (
 		discard   *holdfast.DiscardError
-		permanent *holdfast.PermanentError
 		park      *holdfast.ParkError
+		permanent *holdfast.PermanentError
+		after     *holdfast.RetryAfterError
+		cause     = context.Cause(ctx)
 	)
 	switch {
+	case errors.Is(err, holdfast.ErrLeaseLost), errors.Is(cause, holdfast.ErrLeaseLost):
+		return holdfast.Unsettled.String(), slog.LevelWarn
 	case err == nil:
 		return holdfast.Done.String(), slog.LevelInfo
-	case errors.Is(err, holdfast.ErrLeaseLost), errors.Is(context.Cause(ctx), holdfast.ErrLeaseLost):
-		return holdfast.Unsettled.String(), slog.LevelWarn
 	case errors.As(err, &discard):
 		return holdfast.Discarded.String(), slog.LevelInfo
-	case errors.As(err, &permanent):
-		return holdfast.DeadLettered.String(), slog.LevelError
 	case errors.As(err, &park):
 		return "parked", slog.LevelDebug
-	case errors.Is(context.Cause(ctx), holdfast.ErrStopping):
+	case errors.As(err, &permanent):
+		return holdfast.DeadLettered.String(), slog.LevelError
+	case errors.Is(cause, holdfast.ErrStopping) && !errors.As(err, &after):
 		return holdfast.GaveBack.String(), slog.LevelInfo
 	}
 	return holdfast.Retried.String(), slog.LevelWarn

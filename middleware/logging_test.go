@@ -99,6 +99,8 @@ func TestLoggingClassifiesRuns(t *testing.T) {
 		"Park is parked":                         {err: holdfast.Park(nil, because), outcome: "parked", level: "DEBUG"},
 		"a lost lease leaves the message":        {err: fmt.Errorf("claim: %w", holdfast.ErrLeaseLost), outcome: "unsettled", level: "WARN"},
 		"what comes after a lost lease too":      {ctx: ended(holdfast.ErrLeaseLost), err: holdfast.Permanent(because), outcome: "unsettled", level: "WARN"},
+		"success after a lost lease too":         {ctx: ended(holdfast.ErrLeaseLost), outcome: "unsettled", level: "WARN"},
+		"RetryAfter counts while stopping":       {ctx: ended(holdfast.ErrStopping), err: holdfast.RetryAfter(0, because), outcome: "retried", level: "WARN"},
 		"an error while stopping gives back":     {ctx: ended(holdfast.ErrStopping), err: because, outcome: "gave back", level: "INFO"},
 		"a verb counts while stopping":           {ctx: ended(holdfast.ErrStopping), err: holdfast.Discard(because), outcome: "discarded", level: "INFO"},
 		"done counts while stopping":             {ctx: ended(holdfast.ErrStopping), outcome: "done", level: "INFO"},
