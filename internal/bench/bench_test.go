@@ -24,15 +24,16 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func spawn(t testing.TB) *stub.Process {
-	t.Helper()
-	p, err := stub.Spawn("stub")
+// spawn starts a stub that ends with the test.
+func spawn(tb testing.TB) *stub.Process {
+	tb.Helper()
+	p, err := stub.Spawn(context.WithoutCancel(tb.Context()), "stub") // its Close ends it
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := p.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	return p

@@ -22,6 +22,7 @@ var systemAttributes = []types.MessageSystemAttributeName{
 	types.MessageSystemAttributeNameApproximateFirstReceiveTimestamp,
 	types.MessageSystemAttributeNameSentTimestamp,
 	types.MessageSystemAttributeNameMessageGroupId,
+	types.MessageSystemAttributeNameAWSTraceHeader,
 }
 
 // newClient makes the SQS client that both sides use, with as many idle

@@ -67,7 +67,7 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) (err e
 		if err := fl.Parse(args); err != nil {
 			return err
 		}
-		target, err := stub.Spawn("stub")
+		target, err := stub.Spawn(ctx, "stub")
 		if err != nil {
 			return err
 		}
@@ -97,7 +97,7 @@ func compare(ctx context.Context, args []string, out io.Writer) (err error) {
 	if *only != "" && sides[*only] == nil {
 		return fmt.Errorf("-side is %q, want raw or holdfast", *only)
 	}
-	target, err := stub.Spawn("stub")
+	target, err := stub.Spawn(ctx, "stub")
 	if err != nil {
 		return err
 	}

@@ -27,12 +27,14 @@ type Process struct {
 // Spawn runs the current executable again with args, which must lead it to
 // [Main], and returns when the stub listens. Close ends it; so does the end of
 // this process, however it comes, because that closes the child's standard input.
-func Spawn(args ...string) (*Process, error) {
+//
+// The child ends, too, when ctx does.
+func Spawn(ctx context.Context, args ...string) (*Process, error) {
 	exe, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("stub: find the executable: %w", err)
 	}
-	cmd := exec.Command(exe, args...)
+	cmd := exec.CommandContext(ctx, exe, args...)
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()
 	if err != nil {

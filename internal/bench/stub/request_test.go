@@ -19,7 +19,7 @@ func TestRequest(t *testing.T) {
 		{"another protocol", "GET / HTTP/1.0\r\n\r\n", "error"},
 		{"a header without a colon", "GET / HTTP/1.1\r\nnonsense\r\n\r\n", "error"},
 		{"a negative length", "GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", "error"},
-		{"too long", "GET / HTTP/1.1\r\nContent-Length: 4194305\r\n\r\n", "error"},
+		{"too long", "GET / HTTP/1.1\r\nContent-Length: 4194305\r\n\r\n" + strings.Repeat("x", 4194305), "error"},
 		{"chunks", "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "error"},
 		{"cut in the body", "POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nab", "error"},
 	} {

@@ -244,7 +244,7 @@ func TestProcess(t *testing.T) {
 	t.Parallel()
 	t.Run("a child process serves calls and its counters", func(t *testing.T) {
 		t.Parallel()
-		p, err := stub.Spawn(asStub)
+		p, err := stub.Spawn(t.Context(), asStub)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -284,7 +284,7 @@ func TestProcess(t *testing.T) {
 	})
 	t.Run("a child that does not say its URL is an error", func(t *testing.T) {
 		t.Parallel()
-		if _, err := stub.Spawn(asOther); err == nil || !strings.Contains(err.Error(), "something else") {
+		if _, err := stub.Spawn(t.Context(), asOther); err == nil || !strings.Contains(err.Error(), "something else") {
 			t.Errorf("Spawn gives %v, want an error with what the child said", err)
 		}
 	})
