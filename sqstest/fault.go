@@ -1,6 +1,8 @@
 package sqstest
 
 import (
+	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -43,74 +45,116 @@ func Custom(code string, status int, message string) Fault {
 
 // FaultOption says which calls a fault strikes. Without options it strikes
 // every call of its action.
-type FaultOption func(*sqsserver.Rule)
+type FaultOption func(*faultConfig)
+
+type faultConfig struct {
+	rule sqsserver.Rule
+	errs []error
+}
 
 // OnQueue strikes calls on the queue of that name only.
-func OnQueue(name string) FaultOption { return func(r *sqsserver.Rule) { r.Queue = name } }
+func OnQueue(name string) FaultOption { return func(c *faultConfig) { c.rule.Queue = name } }
 
-// After lets the first n matching calls pass.
-func After(n int) FaultOption { return func(r *sqsserver.Rule) { r.After = n } }
+// After lets the first n matching calls pass. n is 0 or more.
+func After(n int) FaultOption { return func(c *faultConfig) { c.rule.After = n } }
 
-// Times ends the fault after n strikes.
-func Times(n int) FaultOption { return func(r *sqsserver.Rule) { r.Times = n } }
+// Times ends the fault after n strikes. n is 1 or more.
+func Times(n int) FaultOption {
+	return func(c *faultConfig) { c.rule.Times = c.atLeastOne("Times", n) }
+}
 
-// Every strikes each n-th matching call, counted after those of After.
-func Every(n int) FaultOption { return func(r *sqsserver.Rule) { r.Every = n } }
+// Every strikes each n-th matching call, counted after those of After. n is 1 or
+// more.
+func Every(n int) FaultOption {
+	return func(c *faultConfig) { c.rule.Every = c.atLeastOne("Every", n) }
+}
+
+func (c *faultConfig) atLeastOne(option string, n int) int {
+	if n < 1 {
+		c.errs = append(c.errs, fmt.Errorf("%s(%d) is below 1", option, n))
+	}
+	return n
+}
 
 // Probability strikes with chance p, between 0 and 1, by a generator of its own
 // that starts from seed.
 func Probability(p float64, seed uint64) FaultOption {
-	return func(r *sqsserver.Rule) { r.Probability, r.Seed = p, seed }
+	return func(c *faultConfig) { c.rule.Spare, c.rule.Seed = 1-p, seed }
 }
 
 // OnReply makes Delay hold back the reply to a call that was applied at once,
 // not the call.
-func OnReply() FaultOption { return func(r *sqsserver.Rule) { r.OnReply = true } }
+func OnReply() FaultOption { return func(c *faultConfig) { c.rule.OnReply = true } }
 
 // Injected is a fault at work. It is safe for concurrent use.
 type Injected struct{ inner *sqsserver.Injection }
 
 // Stop ends the fault.
-func (i *Injected) Stop() { i.inner.Stop() }
-
-// Hits is how often it has struck.
-func (i *Injected) Hits() int { return i.inner.Hits() }
-
-func (s *Server) inject(r sqsserver.Rule, opts []FaultOption) *Injected {
-	for _, opt := range opts {
-		opt(&r)
+func (i *Injected) Stop() {
+	if i.inner != nil {
+		i.inner.Stop()
 	}
-	return &Injected{s.inner.Inject(r)}
 }
 
-// Fail answers calls of an action ("" for all) with an error, unapplied.
+// Hits is how often it has struck.
+func (i *Injected) Hits() int {
+	if i.inner == nil {
+		return 0
+	}
+	return i.inner.Hits()
+}
+
+// inject puts a rule to work. One that makes no sense (an unknown action, say)
+// would leave a test green that proves nothing, so it fails the test; it does not
+// end it, since faults may be made in any goroutine.
+func (s *Server) inject(r sqsserver.Rule, opts []FaultOption) *Injected {
+	s.tb.Helper()
+	c := faultConfig{rule: r}
+	for _, opt := range opts {
+		opt(&c)
+	}
+	inner, err := s.inner.Inject(c.rule)
+	if err := errors.Join(append(c.errs, err)...); err != nil {
+		s.tb.Errorf("sqstest: fault: %v", err)
+	}
+	return &Injected{inner}
+}
+
+// Fail answers calls of an action ("" for all) with an error, unapplied. Here
+// and below, a fault that makes no sense (an action the server does not have, a
+// number out of range) fails the server's test.
 //
 // Where several faults match one call they are asked in the order they were
 // made; delays add up, and the first that ends the call hides those after it.
 func (s *Server) Fail(action string, fault Fault, opts ...FaultOption) *Injected {
+	s.tb.Helper()
 	return s.inject(sqsserver.Rule{Action: action, Fail: &fault.err}, opts)
 }
 
 // Delay holds calls of an action back by d before they are applied or, with
 // OnReply, their replies. A call whose context ends meanwhile ends with it.
 func (s *Server) Delay(action string, d time.Duration, opts ...FaultOption) *Injected {
+	s.tb.Helper()
 	return s.inject(sqsserver.Rule{Action: action, Delay: d}, opts)
 }
 
 // DropReply applies calls of an action, then breaks the connection: the caller
 // never learns the result. The messages of a ReceiveMessage are in flight.
 func (s *Server) DropReply(action string, opts ...FaultOption) *Injected {
+	s.tb.Helper()
 	return s.inject(sqsserver.Rule{Action: action, Drop: true}, opts)
 }
 
 // Cut breaks the connection of calls of an action before they are applied.
 func (s *Server) Cut(action string, opts ...FaultOption) *Injected {
+	s.tb.Helper()
 	return s.inject(sqsserver.Rule{Action: action, Cut: true}, opts)
 }
 
 // Hang never answers calls of an action, and does not apply them. They end with
 // their context.
 func (s *Server) Hang(action string, opts ...FaultOption) *Injected {
+	s.tb.Helper()
 	return s.inject(sqsserver.Rule{Action: action, Hang: true}, opts)
 }
 
@@ -118,6 +162,7 @@ func (s *Server) Hang(action string, opts ...FaultOption) *Injected {
 // call succeeds. The options count entries, not calls: Every(3) fails a third of
 // them.
 func (s *Server) FailEntries(action, code string, senderFault bool, opts ...FaultOption) *Injected {
+	s.tb.Helper()
 	return s.inject(sqsserver.Rule{Action: action, FailEntry: &sqsserver.Error{
 		Shape: code, Code: code, Message: "sqstest fails this entry", Receiver: !senderFault,
 	}}, opts)
@@ -128,6 +173,7 @@ func (s *Server) FailEntries(action, code string, senderFault bool, opts ...Faul
 // a new receipt handle that makes the old one stale. The options count messages
 // received. queue "" means every queue; FIFO queues never deliver twice.
 func (s *Server) Duplicate(queue string, opts ...FaultOption) *Injected {
+	s.tb.Helper()
 	return s.inject(sqsserver.Rule{Queue: queue, Duplicate: true}, opts)
 }
 
@@ -135,5 +181,6 @@ func (s *Server) Duplicate(queue string, opts ...FaultOption) *Injected {
 // standard queue may when one of its servers missed the delete. The options
 // count messages received. queue "" means every queue; FIFO queues have no ghosts.
 func (s *Server) Ghost(queue string, opts ...FaultOption) *Injected {
+	s.tb.Helper()
 	return s.inject(sqsserver.Rule{Queue: queue, Ghost: true}, opts)
 }

@@ -2,6 +2,7 @@ package sqstest
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -27,7 +28,9 @@ type Queue struct {
 
 type queueConfig struct {
 	attributes map[string]string
+	dlq        bool
 	maxReceive int
+	errs       []error
 }
 
 // QueueOption changes a queue that Server.Queue makes.
@@ -36,7 +39,7 @@ type QueueOption func(*queueConfig)
 // DLQ gives the queue a dead-letter queue named like it with "-dlq" (before
 // .fifo), and moves messages there after maxReceiveCount receives.
 func DLQ(maxReceiveCount int) QueueOption {
-	return func(c *queueConfig) { c.maxReceive = maxReceiveCount }
+	return func(c *queueConfig) { c.dlq, c.maxReceive = true, maxReceiveCount }
 }
 
 // QueueAttribute sets an attribute by its name in the SQS API, for example
@@ -53,7 +56,12 @@ func Visibility(d time.Duration) QueueOption { return secondsAttribute("Visibili
 func Retention(d time.Duration) QueueOption { return secondsAttribute("MessageRetentionPeriod", d) }
 
 func secondsAttribute(name string, d time.Duration) QueueOption {
-	return QueueAttribute(name, strconv.FormatInt(int64(d/time.Second), 10))
+	return func(c *queueConfig) {
+		if d%time.Second != 0 {
+			c.errs = append(c.errs, fmt.Errorf("%s %v is not in whole seconds", name, d))
+		}
+		c.attributes[name] = strconv.FormatInt(int64(d/time.Second), 10)
+	}
 }
 
 // Queue makes a queue, or ends the test. One whose name ends in .fifo is a FIFO
@@ -64,9 +72,12 @@ func (s *Server) Queue(tb testing.TB, name string, opts ...QueueOption) *Queue {
 	for _, opt := range opts {
 		opt(&c)
 	}
+	if err := errors.Join(c.errs...); err != nil {
+		tb.Fatalf("sqstest: create queue %s: %v", name, err)
+	}
 	base, fifo := strings.CutSuffix(name, ".fifo")
 	var dlq *Queue
-	if c.maxReceive > 0 {
+	if c.dlq {
 		dlqName := base + "-dlq"
 		if fifo {
 			dlqName += ".fifo"

@@ -29,7 +29,7 @@ const endpoint = "http://sqs." + Region + ".sqstest.invalid"
 type Option func(*sqsserver.Config)
 
 // InFlightLimit sets how many messages of a queue may be in flight.
-// Default: 120,000, as on AWS.
+// 0 and the default: 120,000, as on AWS.
 func InFlightLimit(n int) Option {
 	return func(c *sqsserver.Config) { c.InFlightLimit = n }
 }
@@ -54,6 +54,7 @@ func NoHistory() Option {
 // Server is an SQS of its own. It is safe for concurrent use; make one with New.
 type Server struct {
 	inner *sqsserver.Server
+	tb    testing.TB
 }
 
 // New returns an empty server. If the test fails, the log gets a dump of all
@@ -64,7 +65,10 @@ func New(tb testing.TB, opts ...Option) *Server {
 	for _, opt := range opts {
 		opt(&cfg)
 	}
-	s := &Server{inner: sqsserver.New(cfg)}
+	if cfg.InFlightLimit < 0 {
+		tb.Fatalf("sqstest: InFlightLimit(%d) is below 1", cfg.InFlightLimit)
+	}
+	s := &Server{inner: sqsserver.New(cfg), tb: tb}
 	tb.Cleanup(func() {
 		if tb.Failed() {
 			tb.Log(s.Dump())
@@ -127,5 +131,6 @@ func At(url string) func(*sqs.Options) {
 
 // Authorize installs a rule that is asked before each call with the IAM action
 // ("SendMessage", for its batch form too) and the queue's ARN. An error makes the
-// call fail as AccessDenied. nil allows everything again.
+// call fail as AccessDenied. nil allows everything again. The rule must not call
+// the server.
 func (s *Server) Authorize(rule func(action, queueARN string) error) { s.inner.SetAuthorize(rule) }

@@ -38,6 +38,9 @@ func (s *Server) Send(queueARN string, out Outgoing) (id string, err error) {
 	if out.Dedup != "" {
 		wire.MessageDeduplicationID = &out.Dedup
 	}
+	if out.Delay%time.Second != 0 {
+		return "", errParameter.with("Delay %v is not in whole seconds", out.Delay)
+	}
 	if out.Delay != 0 {
 		n := int(out.Delay / time.Second)
 		wire.DelaySeconds = &n

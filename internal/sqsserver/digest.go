@@ -7,19 +7,6 @@ import (
 	"encoding/hex"
 )
 
-// attribute is one message attribute. A message keeps them sorted by name.
-type attribute struct {
-	name     string
-	dataType string
-	text     string // String and Number
-	binary   []byte // Binary
-	isBinary bool
-}
-
-func (a *attribute) size() int {
-	return len(a.name) + len(a.dataType) + len(a.text) + len(a.binary)
-}
-
 func bodyDigest(body string) string {
 	sum := md5.Sum([]byte(body))
 	return hex.EncodeToString(sum[:])

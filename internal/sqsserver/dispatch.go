@@ -145,6 +145,7 @@ func decode(in incoming, c *call) (request, error) {
 // finish turns a result or an error into the reply and notes it in the log.
 func (s *Server) finish(c *call, w *jsonWriter, err error) reply {
 	if err == nil {
+		s.log.end(c.record, "")
 		return reply{status: 200, body: w.b}
 	}
 	var refused *Error

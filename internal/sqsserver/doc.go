@@ -21,7 +21,8 @@
 //   - queue.go: a queue's life cycle of a message; shelf.go and fifo.go say which
 //     message is next on a standard and on a FIFO queue; poll.go parks long polls
 //   - op_*.go: one file per operation or family, each with its wire form
-//   - attributes.go, redrive.go, receipt.go, digest.go, validate.go, errors.go:
+//   - attributes.go, messageattributes.go, systemattributes.go, redrive.go, receipt.go,
+//     attempts.go, digest.go, validate.go, errors.go:
 //     the rules these share
 //   - view.go and deliver.go: the way in for tests and for SNS, without HTTP
 package sqsserver

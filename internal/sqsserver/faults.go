@@ -3,9 +3,11 @@ package sqsserver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -25,9 +27,10 @@ type Rule struct {
 	Every int
 	// Times ends the rule after so many strikes. 0: never.
 	Times int
-	// Probability strikes by chance, from Seed. 0: always.
-	Probability float64
-	Seed        uint64
+	// Spare is the chance, 0 to 1, that a match passes nevertheless; the dice are
+	// the rule's own, thrown from Seed.
+	Spare float64
+	Seed  uint64
 
 	// Fail refuses the call.
 	Fail *Error
@@ -63,7 +66,7 @@ type Injection struct {
 	mu      sync.Mutex
 	matches int
 	hits    int
-	chance  *rand.Rand
+	dice    *rand.Rand
 }
 
 // Stop ends the rule.
@@ -92,7 +95,7 @@ func (i *Injection) fire(action, queue string) bool {
 	if n <= 0 || r.Every > 1 && n%r.Every != 0 {
 		return false
 	}
-	if r.Probability > 0 && i.chance.Float64() >= r.Probability {
+	if r.Spare > 0 && i.dice.Float64() < r.Spare {
 		return false
 	}
 	i.hits++
@@ -107,11 +110,50 @@ type faultTable struct {
 }
 
 // Inject puts a rule to work until Stop. Rules are asked in the order they were
-// injected; the first that ends the call hides those after it.
-func (s *Server) Inject(r Rule) *Injection {
-	i := &Injection{table: &s.faults, rule: r, chance: rand.New(rand.NewPCG(r.Seed, 0))}
+// injected; the first that ends the call hides those after it. A rule that could
+// never strike as meant is refused.
+func (s *Server) Inject(r Rule) (*Injection, error) {
+	if err := r.validate(); err != nil {
+		return nil, err
+	}
+	i := &Injection{table: &s.faults, rule: r, dice: rand.New(rand.NewPCG(r.Seed, 0))}
 	s.faults.change(func(rules []*Injection) []*Injection { return append(rules, i) })
-	return i
+	return i, nil
+}
+
+func (r *Rule) validate() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if operations[r.Action] == nil && r.Action != "" {
+		bad("Action %q is no operation of this server", r.Action)
+	}
+	if r.Queue != "" && !validQueueName(r.Queue) {
+		bad("Queue %q is no name of a queue", r.Queue)
+	}
+	for _, n := range []struct {
+		field string
+		value int
+	}{{"After", r.After}, {"Every", r.Every}, {"Times", r.Times}} {
+		if n.value < 0 {
+			bad("%s %d is below 0", n.field, n.value)
+		}
+	}
+	if !(r.Spare >= 0 && r.Spare <= 1) { // NaN too
+		bad("Spare %v is not in 0..1", r.Spare)
+	}
+	if r.Delay < 0 {
+		bad("Delay %v is below 0", r.Delay)
+	}
+	if r.OnReply && r.Delay == 0 {
+		bad("OnReply is for rules with a Delay")
+	}
+	if r.FailEntry != nil && !strings.HasSuffix(r.Action, "Batch") {
+		bad("Action %q has no entries that could fail", r.Action)
+	}
+	if (r.Duplicate || r.Ghost) && strings.HasSuffix(r.Queue, ".fifo") {
+		bad("Queue %q is FIFO: it delivers nothing twice", r.Queue)
+	}
+	return errors.Join(errs...)
 }
 
 func (t *faultTable) remove(i *Injection) {
@@ -231,13 +273,4 @@ func (t *faultTable) delivery(queue string) (duplicate, ghost bool) {
 		ghost = ghost || i.rule.Ghost
 	}
 	return duplicate, ghost
-}
-
-// asError finds the typed refusal in err, for batches.
-func asError(err error) *Error {
-	var e *Error
-	if errors.As(err, &e) {
-		return e
-	}
-	return &Error{Shape: "InternalFailure", Code: "InternalFailure", Status: 500, Message: err.Error(), Receiver: true}
 }

@@ -25,6 +25,16 @@ const (
 	gone                  // not on this queue any more
 )
 
+// haunting is the course of the Ghost fault: a message is chosen for it once, and
+// comes back once.
+type haunting uint8
+
+const (
+	mortal   haunting = iota
+	chosen            // comes back after its delete
+	returned          // has come back
+)
+
 // message is a content on a queue.
 type message struct {
 	*content
@@ -45,7 +55,7 @@ type message struct {
 	state     state
 	visibleAt time.Time // end of delay or of visibility
 	changed   bool      // visibility was changed since the newest receive
-	haunts    bool      // comes back once after its delete (a fault)
+	haunting  haunting  // whether it comes back after its delete (a fault)
 
 	timer  int // place in queue.timers, -1 when in none
 	expiry int // place in queue.expiry

@@ -79,8 +79,8 @@ func (q *queue) delete(handle *string, now time.Time) *Error {
 		return nil
 	}
 	q.history.removed(m, now)
-	if m.haunts {
-		m.haunts = false
+	if m.haunting == chosen {
+		m.haunting = returned
 		m.receipt = 0 // the old handle is worth nothing any more
 		q.history.entered(m)
 		q.show(m)

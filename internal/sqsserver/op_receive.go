@@ -1,10 +1,6 @@
 package sqsserver
 
-import (
-	"strconv"
-	"strings"
-	"time"
-)
+import "time"
 
 // receiveMessage is ReceiveMessage.
 type receiveMessage struct {
@@ -39,9 +35,6 @@ type received struct {
 	firstReceived time.Time
 	receives      int
 }
-
-// receivedReceipt is one delivery as a receive attempt remembers it.
-type receivedReceipt struct{ message, receipt uint64 }
 
 func (r *receiveMessage) serve(s *Server, c *call, w *jsonWriter) error {
 	req, wait, err := r.check()
@@ -148,14 +141,10 @@ func (q *queue) receive(r *receiveRequest, now time.Time) []received {
 		if q.deadLetter(m, now) {
 			return false
 		}
-		got = append(got, q.deliver(m, hold, now))
-		if !q.settings.fifo {
-			var duplicate bool
-			duplicate, m.haunts = q.server.faults.delivery(q.key.name)
-			if duplicate {
-				echoes = append(echoes, m)
-			}
+		if q.strange(m) {
+			echoes = append(echoes, m)
 		}
+		got = append(got, q.deliver(m, hold, now))
 		return true
 	})
 	for _, m := range echoes {
@@ -166,6 +155,20 @@ func (q *queue) receive(r *receiveRequest, now time.Time) []received {
 		q.remember(r.attempt, got, now)
 	}
 	return got
+}
+
+// strange asks the faults about a delivery. It is true where m, not yet in
+// flight, is to be delivered once more. An echo has no echo and a ghost does not
+// haunt again, else a rule without an end would keep a poller busy for ever.
+func (q *queue) strange(m *message) (echo bool) {
+	if q.settings.fifo || m.state == inFlight {
+		return false
+	}
+	echo, ghost := q.server.faults.delivery(q.key.name)
+	if ghost && m.haunting == mortal {
+		m.haunting = chosen
+	}
+	return echo
 }
 
 // deliver puts m in flight under a new receipt.
@@ -195,39 +198,6 @@ func (q *queue) delivery(m *message) received {
 	}
 }
 
-// remember notes what a receive attempt brought.
-func (q *queue) remember(attempt string, got []received, now time.Time) {
-	receipts := make([]receivedReceipt, len(got))
-	for i := range got {
-		r, _ := parseReceipt(got[i].handle)
-		receipts[i] = receivedReceipt{r.message, r.receive}
-	}
-	q.attempts.put(attempt, receipts, now)
-}
-
-// again repeats a receive attempt: the same messages under the same handles,
-// with their visibility from now, if none of them was changed since.
-func (q *queue) again(attempt string, hold time.Duration, now time.Time) []received {
-	receipts, ok := q.attempts.get(attempt, now)
-	if !ok {
-		return nil
-	}
-	for _, r := range receipts {
-		m := q.messages[r.message]
-		if m == nil || m.receipt != r.receipt || m.state != inFlight || m.changed {
-			q.attempts.drop(attempt)
-			return nil
-		}
-	}
-	got := make([]received, len(receipts))
-	for i, r := range receipts {
-		m := q.messages[r.message]
-		q.hide(m, now.Add(hold))
-		got[i] = q.delivery(m)
-	}
-	return got
-}
-
 // write writes the messages; an empty receive has no Messages at all.
 func (r *receiveMessage) write(w *jsonWriter, got []received, system systemSet) {
 	if len(got) == 0 {
@@ -248,106 +218,4 @@ func (r *receiveMessage) write(w *jsonWriter, got []received, system systemSet) 
 		w.close('}')
 	}
 	w.close(']')
-}
-
-func writeAttributes(w *jsonWriter, attrs []attribute) {
-	if len(attrs) == 0 {
-		return
-	}
-	w.text("MD5OfMessageAttributes", attributesDigest(attrs))
-	w.key("MessageAttributes")
-	w.open('{')
-	for i := range attrs {
-		a := &attrs[i]
-		w.key(a.name)
-		w.open('{')
-		w.text("DataType", a.dataType)
-		if a.isBinary {
-			w.bytes("BinaryValue", a.binary)
-		} else {
-			w.text("StringValue", a.text)
-		}
-		w.close('}')
-	}
-	w.close('}')
-}
-
-// selectAttributes picks the attributes asked for: by name, by prefix ("bar.*"),
-// or all ("All", ".*").
-func selectAttributes(attrs []attribute, names []string) []attribute {
-	var out []attribute
-	for _, a := range attrs {
-		for _, name := range names {
-			prefix, isPrefix := strings.CutSuffix(name, ".*")
-			if name == "All" || name == ".*" || name == a.name || isPrefix && strings.HasPrefix(a.name, prefix+".") {
-				out = append(out, a)
-				break
-			}
-		}
-	}
-	return out
-}
-
-// systemAttributes is every message system attribute, in the order of the API
-// reference. An empty text is left out.
-var systemAttributes = []struct {
-	name string
-	get  func(m *received) string
-}{
-	{"SenderId", func(m *received) string { return m.sender }},
-	{"SentTimestamp", func(m *received) string { return millis(m.enqueued) }},
-	{"ApproximateReceiveCount", func(m *received) string { return strconv.Itoa(m.receives) }},
-	{"ApproximateFirstReceiveTimestamp", func(m *received) string { return millis(m.firstReceived) }},
-	{"SequenceNumber", func(m *received) string { return m.sequence }},
-	{"MessageDeduplicationId", func(m *received) string { return m.dedup }},
-	{"MessageGroupId", func(m *received) string { return m.group }},
-	{"AWSTraceHeader", func(m *received) string { return m.trace }},
-	{"DeadLetterQueueSourceArn", func(m *received) string { return m.deadLetterOf }},
-}
-
-func millis(t time.Time) string { return strconv.FormatInt(t.UnixMilli(), 10) }
-
-// systemSet is a choice of systemAttributes, one bit each.
-type systemSet uint16
-
-// selectSystem reads the two lists of names; AttributeNames is the older one.
-func selectSystem(lists ...[]string) (systemSet, *Error) {
-	var set systemSet
-	for _, names := range lists {
-		for _, name := range names {
-			if name == "All" {
-				set = 1<<len(systemAttributes) - 1
-				continue
-			}
-			bit := systemBit(name)
-			if bit < 0 {
-				return 0, errAttributeName.with("Unknown Attribute %s.", name)
-			}
-			set |= 1 << bit
-		}
-	}
-	return set, nil
-}
-
-func systemBit(name string) int {
-	for i := range systemAttributes {
-		if systemAttributes[i].name == name {
-			return i
-		}
-	}
-	return -1
-}
-
-func (set systemSet) write(w *jsonWriter, m *received) {
-	if set == 0 {
-		return
-	}
-	w.key("Attributes")
-	w.open('{')
-	for i := range systemAttributes {
-		if set&(1<<i) != 0 {
-			w.text(systemAttributes[i].name, systemAttributes[i].get(m))
-		}
-	}
-	w.close('}')
 }

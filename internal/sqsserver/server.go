@@ -87,7 +87,8 @@ func New(cfg Config) *Server {
 
 // SetAuthorize installs a rule that is asked before each call with the IAM
 // action ("SendMessage" for its batch form too) and the queue's ARN. An error
-// refuses the call as AccessDenied with the error's text. nil allows all.
+// refuses the call as AccessDenied with the error's text. nil allows all. The rule
+// is asked under the server's lock: it must not call the server.
 func (s *Server) SetAuthorize(rule func(action, queueARN string) error) {
 	s.lock()
 	defer s.unlock()
