@@ -4,7 +4,6 @@ package envelope
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"strings"
 	"time"
 
@@ -26,12 +25,6 @@ const (
 	UnsubscribeConfirmation
 )
 
-var kinds = map[string]Kind{
-	"Notification":             Notification,
-	"SubscriptionConfirmation": SubscriptionConfirmation,
-	"UnsubscribeConfirmation":  UnsubscribeConfirmation,
-}
-
 // Message is what was in an SNS envelope.
 type Message struct {
 	// Body is the message that was published.
@@ -49,36 +42,38 @@ type Message struct {
 // Anyone who may send to the queue can write an envelope, so this is strict: one
 // JSON object and nothing behind it, with a Type of the three, an ARN of SNS as
 // TopicArn, a MessageId and a Message, all four strings and spelled just so; what
-// else SNS writes may be missing but not malformed. See "Parsing message formats"
+// else SNS writes may be missing but not malformed. The strings of the Message
+// may share the memory of body. See "Parsing message formats"
 // in the SNS developer guide.
 func SNS(body string) (Message, Kind) {
 	if !likely(body) {
 		return Message{}, None
 	}
-	// A map and not a struct: keys of structs match whatever their case.
-	var fields map[string]any
-	if err := json.Unmarshal([]byte(body), &fields); err != nil {
+	f, ok := scan(body)
+	if !ok {
+		f, ok = decode(body)
+	}
+	if !ok {
 		return Message{}, None
 	}
-	typ, hasType := fields["Type"].(string)
-	arn, hasARN := fields["TopicArn"].(string)
-	id, hasID := fields["MessageId"].(string)
-	message, hasMessage := fields["Message"].(string)
-	subject, okSubject := optional(fields["Subject"])
-	published, okPublished := timestamp(fields["Timestamp"])
-	attributes, okAttributes := attributes(fields["MessageAttributes"])
-
-	kind := kinds[typ]
-	switch {
-	case !hasType, !hasARN, !hasID, !hasMessage, !okSubject, !okPublished, !okAttributes,
-		kind == None, id == "", !topicARN(arn):
+	kind := kindOf(f.typ)
+	published, ok := timestamp(f.timestamp)
+	if !ok || kind == None || f.messageID == "" || !f.hasMessage || !topicARN(f.topicARN) {
 		return Message{}, None
 	}
 	return Message{
-		Body:       message,
-		Attributes: attributes,
-		Topic:      holdfast.Topic{ARN: arn, MessageID: id, Subject: subject, PublishedAt: published},
+		Body:       f.message,
+		Attributes: f.attributes,
+		Topic:      holdfast.Topic{ARN: f.topicARN, MessageID: f.messageID, Subject: f.subject, PublishedAt: published},
 	}, kind
+}
+
+// fields are those of an envelope that matter. A string that is missing is empty.
+type fields struct {
+	typ, topicARN, messageID, message, subject, timestamp string
+
+	hasMessage bool // an empty message is one
+	attributes map[string]holdfast.Attribute
 }
 
 // likely is false for what cannot be an envelope, without looking closely. SNS
@@ -88,59 +83,40 @@ func likely(body string) bool {
 	return start != "" && start[0] == '{' && strings.Contains(start, `"TopicArn"`)
 }
 
+func kindOf(typ string) Kind {
+	switch typ {
+	case "Notification":
+		return Notification
+	case "SubscriptionConfirmation":
+		return SubscriptionConfirmation
+	case "UnsubscribeConfirmation":
+		return UnsubscribeConfirmation
+	}
+	return None
+}
+
 // topicARN tells whether s is arn:partition:sns:region:account:name.
 func topicARN(s string) bool {
-	parts := strings.Split(s, ":")
-	return len(parts) == 6 && parts[0] == "arn" && parts[2] == "sns" && parts[5] != ""
+	rest, ok := strings.CutPrefix(s, "arn:")
+	_, rest, _ = strings.Cut(rest, ":")
+	rest, sns := strings.CutPrefix(rest, "sns:")
+	_, rest, _ = strings.Cut(rest, ":")
+	_, name, _ := strings.Cut(rest, ":")
+	return ok && sns && name != "" && !strings.Contains(name, ":")
 }
 
-// optional takes a missing string, and a null in its place, for an empty one.
-func optional(v any) (s string, ok bool) {
-	if v == nil {
-		return "", true
-	}
-	s, ok = v.(string)
-	return s, ok
-}
-
-func timestamp(v any) (time.Time, bool) {
-	s, ok := optional(v)
-	if s == "" || !ok {
-		return time.Time{}, ok
+func timestamp(s string) (time.Time, bool) {
+	if s == "" {
+		return time.Time{}, true
 	}
 	t, err := time.Parse(time.RFC3339, s)
 	return t, err == nil
 }
 
-// attributes decodes {"name": {"Type": "String", "Value": "..."}}.
-func attributes(v any) (map[string]holdfast.Attribute, bool) {
-	if v == nil {
-		return nil, true
-	}
-	fields, ok := v.(map[string]any)
-	if !ok || len(fields) == 0 {
-		return nil, ok
-	}
-	all := make(map[string]holdfast.Attribute, len(fields))
-	for name, v := range fields {
-		a, ok := attribute(v)
-		if !ok {
-			return nil, false
-		}
-		all[name] = a
-	}
-	return all, true
-}
-
-func attribute(v any) (holdfast.Attribute, bool) {
-	fields, _ := v.(map[string]any)
-	typ, hasType := fields["Type"].(string)
-	value, hasValue := fields["Value"].(string)
-	if !hasType || !hasValue || typ == "" {
-		return holdfast.Attribute{}, false
-	}
+// attribute makes a message attribute of what SNS writes for it.
+func attribute(typ, value string) (holdfast.Attribute, bool) {
 	if typ != "Binary" && !strings.HasPrefix(typ, "Binary.") {
-		return holdfast.Attribute{Type: typ, String: value}, true
+		return holdfast.Attribute{Type: typ, String: value}, typ != ""
 	}
 	binary, err := base64.StdEncoding.DecodeString(value)
 	return holdfast.Attribute{Type: typ, Binary: binary}, err == nil

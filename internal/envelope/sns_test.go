@@ -106,6 +106,8 @@ func TestSNSKinds(t *testing.T) {
 		"an envelope inside an object":         {`{"detail":` + minimal + `}`, envelope.None},
 		"an envelope and something behind":     {minimal + minimal, envelope.None},
 		"an envelope cut short":                {minimal[:len(minimal)-1], envelope.None},
+		"a comma missing":                      {with(`",`, `"`), envelope.None},
+		"a comma too many":                     {with(`"b"}`, `"b",}`), envelope.None},
 		"no type":                              {with(`"Type":"Notification",`, ""), envelope.None},
 		"another type":                         {with("Notification", "Order"), envelope.None},
 		"a type in lower case":                 {with("Notification", "notification"), envelope.None},
@@ -161,6 +163,28 @@ func TestSNSRejectsWithoutAllocating(t *testing.T) {
 	}
 }
 
+func TestSNSTakesEscapes(t *testing.T) {
+	t.Parallel()
+	for written, want := range map[string]string{
+		`\"\\\/\b\f\n\r\t`:      "\"\\/\b\f\n\r\t",
+		`\u00e9 \ud83d\ude00`:   "é 😀",
+		`lone \ud83d surrogate`: "lone \ufffd surrogate",
+		`é 😀`:                   "é 😀",
+		"\xff":                  "\ufffd",
+		`ends in \\`:            `ends in \`,
+	} {
+		m, kind := envelope.SNS(strings.Replace(minimal, `"b"`, `"`+written+`"`, 1))
+		if kind != envelope.Notification || m.Body != want {
+			t.Errorf("%q was read as %q (kind %d), want %q", written, m.Body, kind, want)
+		}
+	}
+	for _, written := range []string{`\x`, `\`, `\u12`, "\n", "\x00"} {
+		if m, kind := envelope.SNS(strings.Replace(minimal, `"b"`, `"`+written+`"`, 1)); kind != envelope.None {
+			t.Errorf("%q was read as %q, want no envelope", written, m.Body)
+		}
+	}
+}
+
 func FuzzSNS(f *testing.F) {
 	for _, seed := range []string{"", "{", notification, confirmation, minimal, `{"TopicArn":{}}`, strings.ToLower(minimal)} {
 		f.Add(seed)
@@ -197,10 +221,11 @@ func FuzzSNS(f *testing.F) {
 
 func BenchmarkSNS(b *testing.B) {
 	for name, body := range map[string]string{
-		"text":        strings.Repeat("hold fast ", 100),
-		"JSON 1 KiB":  `{"items":"` + strings.Repeat("x", 1000) + `"}`,
-		"JSON 64 KiB": `{"items":"` + strings.Repeat("\"Topic\", ", 7000) + `"}`,
-		"envelope":    notification,
+		"text":                                  strings.Repeat("hold fast ", 100),
+		"JSON 1 KiB":                            `{"items":"` + strings.Repeat("x", 1000) + `"}`,
+		"JSON 64 KiB":                           `{"items":"` + strings.Repeat("\"Topic\", ", 7000) + `"}`,
+		"envelope":                              strings.ReplaceAll(notification, `\u00e9`, "é"),
+		"an envelope with a code point escaped": notification,
 	} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
