@@ -1,0 +1,174 @@
+package idempotency
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"time"
+
+	"github.com/holdfast-go/holdfast"
+)
+
+// Config configures the middleware. Consumer is required; the rest of the zero
+// value is a good production configuration.
+type Config struct {
+	// Consumer names the logical consumer, such as "orders" or "invoice-mailer".
+	// All workers that share the work of a queue have the same; two consumers of
+	// one topic have different ones, because each must see every message once.
+	// 1 to 64 letters, digits, '.', '_' and '-'. Default: none, it is required.
+	Consumer string
+	// Prefix is what all keys in the store begin with. 1 to 64 letters, digits,
+	// '.', '_', '-' and ':'. Default: "hf".
+	Prefix string
+
+	// Key returns what names the work of a message, such as an order id; the same
+	// string twice is the same work. It is called before the handler, must not
+	// change the message, and is safe for concurrent use. An error is returned to
+	// the runtime as the handler's: wrap it in holdfast.Permanent where trying
+	// again is useless. Default: nil, the key is taken from KeyAttribute or derived.
+	Key func(*holdfast.Message) (string, error)
+	// KeyAttribute is the message attribute that holds the key, such as
+	// "idempotency-key"; it is asked where Key is nil or returns "". At most 256
+	// characters. Default: "", the key is derived.
+	KeyAttribute string
+	// DeriveMissingKey says what happens to a message that Key and KeyAttribute
+	// give no key. False dead-letters it with ErrNoKey, because the protection that
+	// was asked for is not there. True derives the key as for an unconfigured one:
+	// from the CloudEvents attributes (ce-source and ce-id, or ce_source and
+	// ce_id), else the SNS topic and message id, else the FIFO queue, group and
+	// deduplication id, else the SQS message id. The last two change when a message
+	// is moved back from a dead-letter queue. Default: false.
+	DeriveMissingKey bool
+
+	// SkipPayloadCheck leaves out the comparison of payloads. Otherwise the first 8
+	// bytes of the body's SHA-256 are kept with the key, and a message that comes
+	// with a known key and another body is dead-lettered with ErrMismatch.
+	// Default: false.
+	SkipPayloadCheck bool
+
+	// DoneTTL is how long a completed key is remembered. It must outlive every copy
+	// of its message: in the queue, in the dead-letter queue, and in the queue again
+	// after a redrive. Each key takes about 220 bytes of Redis for this long. 0
+	// takes the default, less than 1 minute is an error. Default: twice the queue's
+	// retention, 14 days and 1 hour.
+	DoneTTL time.Duration
+	// RecordTTL is how long the record of an unfinished key is kept beyond its
+	// lease, for its fence and its attempts. 0 takes the default, less than 1 minute
+	// is an error. Default: the queue's retention.
+	RecordTTL time.Duration
+
+	// Margin is how long before the message can become visible the claim ends, so
+	// that whoever receives it next finds the key free. 0 takes the default; at
+	// least 100 ms and at most a sixth of the consumer's visibility timeout, the
+	// latter checked at start. Default: 5 s, a sixth of the visibility where that is
+	// less.
+	Margin time.Duration
+	// StoreTimeout bounds each call of the store. 0 takes the default; 10 ms to 10 s.
+	// A Redis client heeds it only with ContextTimeoutEnabled. Default: 1 s.
+	StoreTimeout time.Duration
+
+	// Hooks watch the claims. Default: none.
+	Hooks Hooks
+	// Logger is told at start what weakens the protection, and nothing else.
+	// Default: nil, silent.
+	Logger *slog.Logger
+}
+
+const (
+	defaultPrefix       = "hf"
+	defaultMargin       = 5 * time.Second
+	defaultStoreTimeout = time.Second
+	// longestRetention is that of SQS; it stands in for a retention not known.
+	longestRetention = 14 * 24 * time.Hour
+)
+
+var (
+	consumerName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+	prefixName   = regexp.MustCompile(`^[A-Za-z0-9._:-]{1,64}$`)
+)
+
+// withDefaults fills in the defaults that do not depend on the queue.
+func (c Config) withDefaults() Config {
+	if c.Prefix == "" {
+		c.Prefix = defaultPrefix
+	}
+	if c.StoreTimeout == 0 {
+		c.StoreTimeout = defaultStoreTimeout
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// validate returns all problems of a Config that has its defaults.
+func (c Config) validate() error {
+	var errs []error
+	bad := func(field string, value any, bound string) {
+		errs = append(errs, fmt.Errorf("idempotency: Config.%s is %v, must be %s", field, value, bound))
+	}
+	if c.Consumer == "" {
+		bad("Consumer", `""`, "set: it names the logical consumer, the same in all its workers")
+	} else if !consumerName.MatchString(c.Consumer) {
+		bad("Consumer", fmt.Sprintf("%q", c.Consumer), "1 to 64 letters, digits, '.', '_' and '-'")
+	}
+	if !prefixName.MatchString(c.Prefix) {
+		bad("Prefix", fmt.Sprintf("%q", c.Prefix), "1 to 64 letters, digits, '.', '_', '-' and ':'")
+	}
+	if len(c.KeyAttribute) > 256 {
+		bad("KeyAttribute", fmt.Sprintf("%d characters long", len(c.KeyAttribute)), "at most 256")
+	}
+	if c.DeriveMissingKey && c.Key == nil && c.KeyAttribute == "" {
+		bad("DeriveMissingKey", true, "false where neither Key nor KeyAttribute is set: keys are derived anyway")
+	}
+	if c.DoneTTL != 0 && c.DoneTTL < time.Minute {
+		bad("DoneTTL", c.DoneTTL, "0 or at least 1m")
+	}
+	if c.RecordTTL != 0 && c.RecordTTL < time.Minute {
+		bad("RecordTTL", c.RecordTTL, "0 or at least 1m")
+	}
+	if c.Margin != 0 && c.Margin < 100*time.Millisecond {
+		bad("Margin", c.Margin, "0 or at least 100ms")
+	}
+	if c.StoreTimeout < 10*time.Millisecond || c.StoreTimeout > 10*time.Second {
+		bad("StoreTimeout", c.StoreTimeout, "10ms to 10s")
+	}
+	return errors.Join(errs...)
+}
+
+// retention is the queue's, the longest there is where it is not known.
+func retention(q holdfast.Queue) time.Duration {
+	if q.Retention > 0 {
+		return q.Retention
+	}
+	return longestRetention
+}
+
+// neededTTL is how long a copy of a message can turn up: in the queue, then in
+// the dead-letter queue, whose retention is not known here, then in the queue
+// again, whose retention a redrive restarts.
+func neededTTL(q holdfast.Queue) time.Duration {
+	return 2*retention(q) + longestRetention + time.Hour
+}
+
+func (c Config) doneTTL(q holdfast.Queue) time.Duration {
+	if c.DoneTTL > 0 {
+		return c.DoneTTL
+	}
+	return neededTTL(q)
+}
+
+func (c Config) recordTTL(q holdfast.Queue) time.Duration {
+	if c.RecordTTL > 0 {
+		return c.RecordTTL
+	}
+	return retention(q)
+}
+
+func (c Config) margin(visibility time.Duration) time.Duration {
+	if c.Margin > 0 {
+		return min(c.Margin, visibility/6)
+	}
+	return min(defaultMargin, visibility/6)
+}

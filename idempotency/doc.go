@@ -1,0 +1,35 @@
+// Package idempotency makes the effect of a message happen once, although SQS and
+// SNS deliver it at least once.
+//
+// # What it promises
+//
+//   - At most one live holder per key: a handler runs under a claim, and while its
+//     lease holds no other handler runs for the same key, in this process or any
+//     other. When the lease is lost the handler's context is cancelled with cause
+//     holdfast.ErrLeaseLost before anyone else may start. Cancelling is
+//     cooperative, and a process that was frozen may wake after its lease.
+//   - Done once: when a handler returned nil, that is recorded before the message
+//     is deleted, and no handler runs again for the key while the record lives
+//     (Config.DoneTTL).
+//   - Fences: each claim of a key carries a greater number than all before it. A
+//     system that refuses a smaller fence than it has seen is safe from the frozen
+//     process as well.
+//
+// It is not "exactly once". A crash between the effect and its record repeats the
+// effect; only a fence, or a record in the same transaction as the effect, closes
+// that gap. Deduplication is per store: two stores in two regions know nothing of
+// each other.
+//
+// # How it works
+//
+// Each message has a key, from the strongest source it offers (see Config). Before
+// the handler runs, the middleware claims the key in a Store, for a lease that ends
+// a margin before the message can become visible again; so after a crash whoever
+// receives the message next finds the key free. The lease moves along with the
+// message's visibility for as long as the handler works. A duplicate of finished
+// work is deleted, one of work in progress is put back for as long as the lease
+// lasts.
+//
+// Store is the contract, redisstore keeps it on Redis, NewMemoryStore in memory, and
+// package storetest tests any implementation.
+package idempotency

@@ -1,0 +1,47 @@
+package idempotency
+
+import (
+	"time"
+
+	"github.com/holdfast-go/holdfast"
+)
+
+// Raw returns the packed record under key and what is left of its time to live.
+func (s *MemoryStore) Raw(key string) (string, time.Duration, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r, ok := s.records[key]
+	return r.packed, time.Until(r.expires), ok
+}
+
+// SetRaw replaces the packed record under key and leaves its time to live.
+func (s *MemoryStore) SetRaw(key, packed string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.records[key]
+	r.packed = packed
+	s.records[key] = r
+}
+
+// Delete loses the record under key.
+func (s *MemoryStore) Delete(key string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.records, key)
+}
+
+// Len is the number of records kept, expired ones included.
+func (s *MemoryStore) Len() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.records)
+}
+
+// NewToken draws a token.
+var NewToken = newToken
+
+// KeyOf returns the key of m.
+func (mw *Middleware) KeyOf(m *holdfast.Message) (string, error) {
+	id, err := mw.identify(m)
+	return id.key, err
+}

@@ -1,0 +1,298 @@
+package idempotency
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/holdfast-go/holdfast"
+)
+
+// hold keeps a claim while its handler runs: it moves the claim along with the
+// message's visibility, and cancels the handler when the claim ends.
+//
+// A short handler costs it one timer and no goroutine.
+type hold struct {
+	r        *run
+	lease    holdfast.Lease // nil where no runtime holds the message
+	fence    int64
+	attempts int
+	hard     Instant
+	cancel   context.CancelCauseFunc
+	done     chan struct{} // closed by stop
+
+	mu       sync.Mutex // guards all below
+	deadline deadline   // the claim's end, by this machine's clocks
+	last     Instant    // the same, by the store's clock
+	visible  time.Time  // the message's visibility as last renewed
+	// alone: the message's visibility is gone, or nobody holds it, so the claim is
+	// extended by a period of its own for as long as the handler lives.
+	alone    bool
+	renewAt  time.Time // when alone: the next extension
+	wanted   bool      // an extension is wanted
+	busy     bool      // the goroutine that extends is running
+	lapsed   bool      // the deadline has passed without an extension
+	over     Class     // ClassStolen, ClassDone or ClassLost once the store said so
+	returned bool      // the handler has returned
+	stopped  bool
+	timer    *time.Timer
+	unhook   func()
+}
+
+// deadline is a moment on both clocks. A suspended machine stops the monotonic
+// clock and a wall clock can be set back, so the earlier one counts.
+type deadline struct {
+	mono, wall time.Time
+}
+
+func deadlineAt(sent time.Time, lease time.Duration) deadline {
+	return deadline{mono: sent.Add(lease), wall: sent.Round(0).Add(lease)}
+}
+
+func (d deadline) passed(now time.Time) bool {
+	return !now.Before(d.mono) || !now.Round(0).Before(d.wall)
+}
+
+// left is how long until the deadline passes, by the clock that is further on.
+func (d deadline) left(now time.Time) time.Duration {
+	return min(d.mono.Sub(now), d.wall.Sub(now.Round(0)))
+}
+
+func newHold(r *run, lease holdfast.Lease, reply ClaimReply, sent time.Time, cancel context.CancelCauseFunc) *hold {
+	h := &hold{
+		r: r, lease: lease, cancel: cancel, done: make(chan struct{}),
+		fence: reply.Fence, attempts: reply.Attempts, hard: reply.Hard,
+		deadline: deadlineAt(sent, reply.Left), last: reply.Deadline,
+	}
+	if lease == nil {
+		h.alone, h.renewAt = true, sent.Add(reply.Left/2)
+	} else {
+		h.visible = lease.Deadline()
+	}
+	return h
+}
+
+// keep begins to keep the claim. ctx is not cancelled by anyone.
+func (h *hold) keep(ctx context.Context) {
+	h.mu.Lock()
+	h.timer = time.AfterFunc(h.untilTick(time.Now()), func() { h.tick(ctx) })
+	h.mu.Unlock()
+	if h.lease == nil {
+		return
+	}
+	unhook := h.lease.OnRenew(func(visible time.Time, lost error) { h.renewed(ctx, visible, lost) })
+	h.mu.Lock()
+	h.unhook = unhook
+	h.mu.Unlock()
+}
+
+// stop ends it. An extension under way goes on by itself and is ignored. It may
+// be called twice.
+func (h *hold) stop() {
+	h.mu.Lock()
+	if h.stopped {
+		h.mu.Unlock()
+		return
+	}
+	h.stopped = true
+	h.timer.Stop()
+	unhook := h.unhook
+	close(h.done)
+	h.mu.Unlock()
+	if unhook != nil {
+		unhook()
+	}
+}
+
+// handled notes that the handler returned: from now on a lost claim is told by
+// the store's answers alone.
+func (h *hold) handled() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.returned = true
+}
+
+// ended returns what the store said of the claim's end, 0 where it did not, and
+// whether the claim ran out.
+func (h *hold) ended() (over Class, lapsed bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.over, h.lapsed
+}
+
+// holds reports whether the claim or the message is still held.
+func (h *hold) holds() bool {
+	now := time.Now()
+	if h.lease != nil && h.lease.Err() == nil && now.Before(h.lease.Deadline()) {
+		return true
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.over == 0 && !h.deadline.passed(now)
+}
+
+// renewed hears of each extension of the visibility, and of its loss.
+func (h *hold) renewed(ctx context.Context, visible time.Time, lost error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if lost != nil {
+		// Mutual exclusion is worth more than the receive it costs: the copy that
+		// SQS delivers now finds the key busy.
+		h.alone = true
+	} else {
+		h.visible = visible
+	}
+	h.want(ctx)
+}
+
+// want has the claim extended by the one goroutine per message that does so. mu
+// is held.
+func (h *hold) want(ctx context.Context) {
+	if h.stopped || h.over != 0 {
+		return
+	}
+	h.wanted = true
+	if !h.busy {
+		h.busy = true
+		go h.extendAll(ctx)
+	}
+}
+
+// extendAll extends until nothing is wanted any more.
+func (h *hold) extendAll(ctx context.Context) {
+	for failures := 0; ; {
+		h.mu.Lock()
+		if !h.wanted || h.stopped || h.over != 0 {
+			h.busy = false
+			h.mu.Unlock()
+			return
+		}
+		h.wanted = false
+		h.mu.Unlock()
+		if _, err := h.extendNow(ctx); err == nil {
+			failures = 0
+			continue
+		}
+		h.mu.Lock()
+		h.wanted = true
+		h.mu.Unlock()
+		wait := time.NewTimer(jitter(min(100*time.Millisecond<<min(failures, 10), time.Second)))
+		failures++
+		select {
+		case <-wait.C:
+		case <-h.done:
+			wait.Stop()
+		}
+	}
+}
+
+// extendNow makes one extension and takes note of the answer.
+func (h *hold) extendNow(ctx context.Context) (Class, error) {
+	h.mu.Lock()
+	sent := time.Now()
+	length := h.length(sent)
+	last := h.last
+	h.mu.Unlock()
+	if length < time.Millisecond {
+		// The visibility is as good as over. Its next renewal, or its loss, asks
+		// again.
+		return 0, nil
+	}
+	opCtx, cancel := context.WithTimeout(ctx, h.r.mw.cfg.StoreTimeout)
+	defer cancel()
+	reply, err := h.r.mw.store.Extend(opCtx, ExtendRequest{
+		Key: h.r.id.key, Token: h.r.token, Lease: length, TTL: h.r.recordTTL + length,
+		PayloadHash: h.r.id.phash, Life: h.r.id.life,
+		Fence: h.fence, Attempts: h.attempts, Hard: h.hard, LastDeadline: last,
+	})
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.stopped {
+		return reply.Class, nil
+	}
+	if err != nil {
+		h.r.failed("extend", err)
+		return 0, err
+	}
+	switch reply.Class {
+	case ClassOwn, ClassRestored:
+		h.deadline, h.last = deadlineAt(sent, length), reply.Deadline
+		h.renewAt = sent.Add(length / 2)
+		if h.timer != nil {
+			h.timer.Reset(h.untilTick(time.Now()))
+		}
+		if reply.Class == ClassRestored {
+			h.r.mw.cfg.Hooks.recordLost(RecordLostEvent{Message: h.r.m, Key: h.r.id.key, Fence: h.fence})
+		}
+	case ClassDone:
+		h.over = ClassDone
+		h.r.mw.cfg.Hooks.doubleExecution(DoubleExecutionEvent{
+			Message: h.r.m, Key: h.r.id.key, Fence: h.fence, Newer: reply.Fence,
+		})
+		h.end("was completed by someone else")
+	case ClassStolen:
+		h.over = ClassStolen
+		h.end("was taken over")
+	case ClassLost:
+		h.over = ClassLost
+		h.end("ran out, and its record is gone")
+	}
+	return reply.Class, nil
+}
+
+// length is how long the claim may last from now. mu is held.
+func (h *hold) length(now time.Time) time.Duration {
+	switch {
+	case h.lease == nil:
+		return fixedLease
+	case h.alone:
+		return h.r.visibility - h.r.margin
+	}
+	return h.visible.Sub(now) - h.r.margin
+}
+
+// tick watches the deadline, and when alone renews in time.
+func (h *hold) tick(ctx context.Context) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.stopped || h.over != 0 {
+		return
+	}
+	now := time.Now()
+	if !h.lapsed && h.deadline.passed(now) {
+		h.lapsed = true
+		h.end("ran out before it could be extended")
+	}
+	if h.alone && !now.Before(h.renewAt) {
+		h.want(ctx)
+	}
+	if !h.lapsed || h.alone {
+		h.timer.Reset(h.untilTick(now))
+	}
+}
+
+// untilTick is the time to the next look at the clocks. The wall clock may jump,
+// as after a suspension, so it is looked at eight times per lease. mu is held.
+func (h *hold) untilTick(now time.Time) time.Duration {
+	d := max(h.length(now)/8, time.Second)
+	if !h.lapsed {
+		d = min(d, h.deadline.left(now))
+	}
+	if h.alone && now.Before(h.renewAt) {
+		d = min(d, h.renewAt.Sub(now))
+	}
+	return max(d, time.Millisecond)
+}
+
+// end cancels the handler. mu is held.
+func (h *hold) end(why string) {
+	if h.returned {
+		return
+	}
+	h.cancel(holdfast.ErrLeaseLost)
+	h.r.mw.cfg.Hooks.lost(LostEvent{
+		Message: h.r.m, Key: h.r.id.key, Fence: h.fence,
+		Err: fmt.Errorf("%w: claim of %s %s", holdfast.ErrLeaseLost, h.r.id.key, why),
+	})
+}

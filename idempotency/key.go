@@ -1,0 +1,134 @@
+package idempotency
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+	"hash"
+	"io"
+	"strings"
+
+	"github.com/holdfast-go/holdfast"
+)
+
+// identity is what the protocol needs to know of a message. It is made once,
+// from the message as received, before any handler can change it.
+type identity struct {
+	key   string // the record's key
+	phash string // payload hash, empty where payloads are not compared
+	life  string // hash of the SQS message id
+}
+
+// The tags keep the sources apart: one source's parts cannot be another's.
+const (
+	tagUser       = "user"
+	tagAttribute  = "attribute"
+	tagCloudEvent = "cloudevent"
+	tagSNS        = "sns"
+	tagFIFO       = "fifo"
+	tagSQS        = "sqs"
+)
+
+// identify makes the identity of m. Its errors are what the handler returns.
+func (mw *Middleware) identify(m *holdfast.Message) (identity, error) {
+	tag, parts, err := mw.source(m)
+	if err != nil {
+		return identity{}, err
+	}
+	id := identity{key: mw.prefix + keyID(tag, parts...)}
+	if m.ID != "" {
+		id.life = short(m.ID, 6)
+	}
+	if !mw.cfg.SkipPayloadCheck {
+		id.phash = short(m.Body, 8)
+	}
+	return id, nil
+}
+
+// source finds the strongest thing that names the work of m.
+func (mw *Middleware) source(m *holdfast.Message) (tag string, parts []string, err error) {
+	if mw.cfg.Key != nil {
+		key, err := mw.cfg.Key(m)
+		if err != nil {
+			return "", nil, fmt.Errorf("idempotency: Config.Key: %w", err)
+		}
+		if key != "" {
+			return tagUser, []string{key}, nil
+		}
+	}
+	if name := mw.cfg.KeyAttribute; name != "" {
+		if v := attribute(m, name); v != "" {
+			return tagAttribute, []string{v}, nil
+		}
+	}
+	if (mw.cfg.Key != nil || mw.cfg.KeyAttribute != "") && !mw.cfg.DeriveMissingKey {
+		return "", nil, holdfast.Permanent(fmt.Errorf("%w: %s", ErrNoKey, mw.wanted()))
+	}
+	// CloudEvents: the names of its HTTP binding and of its Kafka binding. Only
+	// source and id together are unique.
+	for _, sep := range []string{"-", "_"} {
+		source, id := attribute(m, "ce"+sep+"source"), attribute(m, "ce"+sep+"id")
+		if source != "" && id != "" {
+			return tagCloudEvent, []string{source, id}, nil
+		}
+	}
+	if m.Topic.ARN != "" && m.Topic.MessageID != "" {
+		return tagSNS, []string{m.Topic.ARN, m.Topic.MessageID}, nil
+	}
+	if m.Queue.FIFO && m.DeduplicationID != "" {
+		return tagFIFO, []string{m.Queue.ARN, m.GroupID, m.DeduplicationID}, nil
+	}
+	if m.ID != "" {
+		return tagSQS, []string{m.ID}, nil
+	}
+	return "", nil, holdfast.Permanent(fmt.Errorf("%w: it does not even have an SQS message id", ErrNoKey))
+}
+
+// wanted says what a message without a key lacks.
+func (mw *Middleware) wanted() string {
+	var missing []string
+	if mw.cfg.Key != nil {
+		missing = append(missing, "Config.Key returned an empty one")
+	}
+	if mw.cfg.KeyAttribute != "" {
+		missing = append(missing, fmt.Sprintf("attribute %q is missing or empty", mw.cfg.KeyAttribute))
+	}
+	return strings.Join(missing, " and ")
+}
+
+func attribute(m *holdfast.Message, name string) string {
+	a := m.Attributes[name]
+	if strings.HasPrefix(a.Type, "Binary") {
+		return string(a.Binary)
+	}
+	return a.String
+}
+
+// keyID hashes a source into 22 characters. Each part is preceded by its length,
+// so that no two lists of parts run into the same bytes.
+func keyID(tag string, parts ...string) string {
+	h := sha256.New()
+	io.WriteString(h, tag)
+	h.Write([]byte{0})
+	for _, p := range parts {
+		writePart(h, p)
+	}
+	var sum [sha256.Size]byte
+	return base64.RawURLEncoding.EncodeToString(h.Sum(sum[:0])[:16])
+}
+
+func writePart(h hash.Hash, p string) {
+	var n [8]byte
+	binary.BigEndian.PutUint64(n[:], uint64(len(p)))
+	h.Write(n[:])
+	io.WriteString(h, p)
+}
+
+// short is the first n bytes of the SHA-256 of s in base64url.
+func short(s string, n int) string {
+	h := sha256.New()
+	io.WriteString(h, s)
+	var sum [sha256.Size]byte
+	return base64.RawURLEncoding.EncodeToString(h.Sum(sum[:0])[:n])
+}

@@ -1,0 +1,145 @@
+package idempotency
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/holdfast-go/holdfast"
+)
+
+// Middleware makes the handlers behind it run once per key; see the package
+// documentation for what that means. Make one with New; the zero value answers
+// every message with an error. Safe for concurrent use.
+//
+// It is to be listed inside of middleware that retries or limits, and outside of
+// what only wraps the work, such as a timeout.
+type Middleware struct {
+	store  Store
+	cfg    Config
+	prefix string
+	err    error
+}
+
+var (
+	_ holdfast.Middleware = (*Middleware)(nil)
+	_ holdfast.Validator  = (*Middleware)(nil)
+	_ holdfast.Starter    = (*Middleware)(nil)
+)
+
+// New returns a middleware that keeps its claims in store. It does no I/O. What is
+// wrong with cfg is told by Validate, which the consumer's constructor calls.
+// Nothing of cfg is shared with another Middleware on the same store.
+func New(store Store, cfg Config) *Middleware {
+	cfg = cfg.withDefaults()
+	mw := &Middleware{store: store, cfg: cfg, prefix: cfg.Prefix + ":" + cfg.Consumer + ":"}
+	mw.err = cfg.validate()
+	if store == nil {
+		mw.err = errors.Join(errors.New("idempotency: New: store is nil"), mw.err)
+	} else if v, ok := store.(holdfast.Validator); ok {
+		mw.err = errors.Join(v.Validate(), mw.err)
+	}
+	return mw
+}
+
+// Validate returns all that is wrong with the configuration and the store, joined.
+func (mw *Middleware) Validate() error {
+	if mw.store == nil && mw.err == nil {
+		return errors.New("idempotency: the middleware was not made with New")
+	}
+	return mw.err
+}
+
+// Start checks the configuration against the queue: it returns an error where the
+// margin does not fit the visibility timeout, and logs what weakens the
+// protection.
+func (mw *Middleware) Start(ctx context.Context, q holdfast.Queue) error {
+	if err := mw.Validate(); err != nil {
+		return err
+	}
+	if v := q.Visibility; v > 0 {
+		if mw.cfg.Margin > v/6 {
+			return fmt.Errorf("idempotency: Config.Margin is %v, must be at most a sixth of the visibility timeout of %v (%v)",
+				mw.cfg.Margin, v, v/6)
+		}
+		if firstLease := v - time.Second - mw.cfg.margin(v); firstLease <= 0 {
+			return fmt.Errorf("idempotency: the visibility timeout is %v, must be at least 2s to leave a claim any time", v)
+		}
+	}
+	if need := neededTTL(q); mw.cfg.DoneTTL > 0 && mw.cfg.DoneTTL < need {
+		mw.cfg.Logger.Warn("idempotency: a copy of a message can outlive the memory of its completion",
+			"queue", q.Name, "DoneTTL", mw.cfg.DoneTTL, "needed", need)
+	}
+	if keep := retention(q); mw.cfg.RecordTTL > 0 && mw.cfg.RecordTTL < keep {
+		mw.cfg.Logger.Warn("idempotency: a message can outlive its record, and then its attempts start anew",
+			"queue", q.Name, "RecordTTL", mw.cfg.RecordTTL, "retention", keep)
+	}
+	if mw.cfg.Key == nil && mw.cfg.KeyAttribute == "" {
+		mw.cfg.Logger.Warn("idempotency: neither Key nor KeyAttribute is set: a message sent twice has two keys "+
+			"unless it carries CloudEvents attributes or comes through SNS, and one moved back from a "+
+			"dead-letter queue has a new key", "queue", q.Name)
+	}
+	if s, ok := mw.store.(holdfast.Starter); ok {
+		return s.Start(ctx, q)
+	}
+	return nil
+}
+
+// Wrap returns a handler that claims the key of each message, runs next under the
+// claim, and records how it ended:
+//
+//   - A key that is done already: nil, so that the duplicate is deleted.
+//   - A key that is held elsewhere: RetryAfter what is left of the holder's lease,
+//     wrapping ErrBusy.
+//   - A key that was used for another payload: Permanent, wrapping ErrMismatch.
+//   - A store that fails: RetryAfter some seconds, wrapping ErrStore. next is not
+//     called without a claim.
+//   - next returned nil or Discard: recorded as done, then returned as it is. Where
+//     someone else took the key over, an error wrapping holdfast.ErrLeaseLost;
+//     where it could not be recorded, one wrapping ErrUnrecorded.
+//   - next returned another error, or panicked: the key is freed. Park, RetryAfter
+//     and a run cut short by the stop of the program are not counted as attempts;
+//     Permanent starts the count anew.
+//
+// next's context carries the Claim (FromContext) and is cancelled with cause
+// holdfast.ErrLeaseLost when the claim ends before next does.
+func (mw *Middleware) Wrap(next holdfast.Handler) holdfast.Handler {
+	return holdfast.HandlerFunc(func(ctx context.Context, m *holdfast.Message) error {
+		if err := mw.Validate(); err != nil {
+			return err
+		}
+		id, err := mw.identify(m)
+		if err != nil {
+			return err
+		}
+		return newRun(mw, m, id).do(ctx, next)
+	})
+}
+
+// Claim is what a handler can know of the claim it runs under.
+type Claim struct {
+	// Key is the key in the store: the same for every delivery of the same work,
+	// so it serves as an idempotency key towards other systems. At most 152
+	// characters.
+	Key string
+	// Fence is greater than that of every earlier claim of the key. A system that
+	// refuses writes with a smaller fence than it has seen is safe from handlers
+	// that were overtaken while they were frozen. Less than 2^53.
+	Fence int64
+	// Attempt counts the claims of the key, from 1. Runs that were parked or cut
+	// short by a shutdown are not counted.
+	Attempt int
+	// Partial tells that an earlier run began and did not complete: a part of its
+	// effects may be there.
+	Partial bool
+}
+
+type claimKey struct{}
+
+// FromContext returns the claim that a handler runs under; ok is false in a
+// context that this middleware did not make.
+func FromContext(ctx context.Context) (c Claim, ok bool) {
+	c, ok = ctx.Value(claimKey{}).(Claim)
+	return c, ok
+}

@@ -1,0 +1,48 @@
+-- CLAIM token lease_ms ttl_ms payload_hash hard_ms life max_attempts
+-- -> {class, fence, left_ms, hard_left_ms, attempts, duplicates, deadline, hard}
+local token, lease, ttl, phash = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
+local hard, life, most = tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[7])
+
+local v, bad = load()
+if bad then return bad end
+
+local us = micros()
+local now = math.floor(us / 1000)
+
+-- What is told of whoever holds the key.
+local function holder(class, r)
+  return {class, r.fence, num(math.max(r.deadline - now, 0)), num(math.max(r.hard - now, 0)),
+    num(r.a), num(r.dups), num(r.deadline), num(r.hard)}
+end
+
+local class, fence, attempts = 'N', 0, 0
+if v then
+  -- Before any look at the state: a completed key must not answer for a payload
+  -- that was never worked on.
+  if phash ~= '' and v.phash ~= '' and phash ~= v.phash then return {'M', v.fence} end
+  if v.s == 'C' then return {'C', v.fence} end
+  if v.s == 'P' then
+    if v.token == token then
+      -- The reply to this very claim was lost. Written again, so that a WAIT
+      -- behind the repetition covers the record.
+      save(v, ttl)
+      return holder('O', v)
+    end
+    if v.deadline > now then
+      v.dups = v.dups + 1
+      redis.call('SET', key, pack(v), 'KEEPTTL')
+      return holder('B', v)
+    end
+  end
+  class, fence, attempts = 'T', tonumber(v.fence), v.a
+  -- Another message id on a key that has used up its attempts: the message was
+  -- dead-lettered by SQS itself and moved back. It starts anew.
+  if most > 0 and attempts >= most and v.life ~= life then attempts = 0 end
+end
+
+local fresh = {
+  s = 'P', fence = num(math.max(fence + 1, us)), a = attempts + 1, dups = 0,
+  deadline = now + lease, token = token, phash = phash, life = life, hard = now + hard,
+}
+save(fresh, ttl)
+return holder(class, fresh)

@@ -1,0 +1,98 @@
+package redisstore_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// server is the one redis-server of this test binary; it has a socket in a
+// directory of its own and no port.
+var server struct {
+	socket string
+	err    error
+}
+
+func TestMain(m *testing.M) {
+	stop := startServer()
+	code := m.Run()
+	stop()
+	os.Exit(code)
+}
+
+func startServer() (stop func()) {
+	stop = func() {}
+	bin, err := exec.LookPath("redis-server")
+	if err != nil {
+		server.err = errors.New("redis-server is not in PATH: install it (apt-get install redis-server), the store is tested on a real one")
+		return stop
+	}
+	dir, err := os.MkdirTemp("", "holdfast-redis-")
+	if err != nil {
+		server.err = err
+		return stop
+	}
+	server.socket = filepath.Join(dir, "s")
+	cmd := exec.Command(bin, "--port", "0", "--unixsocket", server.socket, "--dir", dir,
+		"--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction")
+	if err := cmd.Start(); err != nil {
+		server.err = err
+		return func() { os.RemoveAll(dir) }
+	}
+	rdb := redis.NewClient(&redis.Options{Network: "unix", Addr: server.socket})
+	defer rdb.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	for {
+		err := rdb.Ping(ctx).Err()
+		if err == nil {
+			break
+		}
+		if ctx.Err() != nil {
+			server.err = fmt.Errorf("redis-server does not answer: %w", err)
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+		os.RemoveAll(dir)
+	}
+}
+
+// realRedis returns a client of the redis-server.
+func realRedis(t testing.TB) *redis.Client {
+	t.Helper()
+	if server.err != nil {
+		t.Fatal(server.err)
+	}
+	rdb := redis.NewClient(options(func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", server.socket)
+	}))
+	t.Cleanup(func() { rdb.Close() })
+	return rdb
+}
+
+// options are those that the package documentation advises.
+func options(dial func(ctx context.Context, network, addr string) (net.Conn, error)) *redis.Options {
+	return &redis.Options{
+		Dialer:                dial,
+		DialTimeout:           time.Second,
+		ReadTimeout:           5 * time.Second, // test machines are slow
+		WriteTimeout:          5 * time.Second,
+		MaxRetries:            1,
+		ContextTimeoutEnabled: true,
+		PoolSize:              16,
+		PoolTimeout:           10 * time.Second,
+	}
+}

@@ -1,0 +1,328 @@
+package idempotency
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	mathrand "math/rand/v2"
+	"time"
+
+	"github.com/holdfast-go/holdfast"
+)
+
+const (
+	// fixedLease is the claim's lease where no runtime holds the message.
+	fixedLease = 24 * time.Second
+	// defaultVisibility stands in where the message does not know its queue's.
+	defaultVisibility = 30 * time.Second
+	// longestHold is SQS's: 12 hours from the receive.
+	longestHold = 12 * time.Hour
+	// extendBelow is how much of a hold must be left to claim without extending it
+	// first, or a third of the visibility where that is less.
+	extendBelow = 10 * time.Second
+	// recordGrace is how long a completion is still tried once the handler's
+	// context is cancelled: at the stop of the program the runtime keeps 5 s.
+	recordGrace = 3 * time.Second
+	// storeTries is how often a claim and a release are tried. Their token makes
+	// the second try harmless where only the reply of the first was lost.
+	storeTries = 2
+)
+
+// run is one run of the chain for one message: claim, handle, record.
+// All it needs of the message is copied when it is made.
+type run struct {
+	mw         *Middleware
+	m          *holdfast.Message // for hooks and for the handler only
+	id         identity
+	token      string
+	visibility time.Duration
+	margin     time.Duration
+	doneTTL    time.Duration
+	recordTTL  time.Duration
+	lives      int // attempts that end a life
+	receives   int
+}
+
+func newRun(mw *Middleware, m *holdfast.Message, id identity) *run {
+	r := &run{
+		mw: mw, m: m, id: id, token: newToken(),
+		visibility: m.Queue.Visibility,
+		doneTTL:    mw.cfg.doneTTL(m.Queue),
+		recordTTL:  mw.cfg.recordTTL(m.Queue),
+		lives:      m.Queue.MaxReceiveCount,
+		receives:   m.ReceiveCount,
+	}
+	if r.visibility <= 0 {
+		r.visibility = defaultVisibility
+	}
+	r.margin = mw.cfg.margin(r.visibility)
+	return r
+}
+
+// newToken draws 96 bits.
+func newToken() string {
+	var b [12]byte
+	rand.Read(b[:])
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+// do takes the message through the table of the protocol.
+func (r *run) do(ctx context.Context, next holdfast.Handler) (err error) {
+	lease, _ := holdfast.LeaseFrom(ctx)
+	if lease != nil {
+		lease.SetKey(r.id.key)
+		if time.Until(lease.Deadline()) < min(extendBelow, r.visibility/3) {
+			if err := lease.Extend(ctx); err != nil {
+				return fmt.Errorf("idempotency: extending the hold before the claim of %s: %w", r.id.key, err)
+			}
+		}
+	}
+	reply, sent, err := r.claim(ctx, lease)
+	if err != nil {
+		return err
+	}
+	switch reply.Class {
+	case ClassDone:
+		return nil
+	case ClassBusy:
+		return holdfast.RetryAfter(min(reply.Left, longestHold), fmt.Errorf("%w: %s", ErrBusy, r.id.key))
+	case ClassMismatch:
+		return holdfast.Permanent(fmt.Errorf("%w: %s", ErrMismatch, r.id.key))
+	}
+
+	handlerCtx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	h := newHold(r, lease, reply, sent, cancel)
+	if reply.Class == ClassOwn && reply.Left <= 0 {
+		// Our own claim lapsed while its reply was lost. It must hold before
+		// anything runs under it.
+		switch class, err := h.extendNow(ctx); {
+		case err != nil:
+			return r.storeError("extend", err)
+		case class == ClassDone:
+			return nil
+		case class != ClassOwn && class != ClassRestored:
+			return fmt.Errorf("%w: claim of %s is %s", holdfast.ErrLeaseLost, r.id.key, class)
+		}
+	}
+	h.keep(context.WithoutCancel(ctx))
+
+	returned := false
+	defer func() {
+		if returned {
+			return
+		}
+		// A panic or a Goexit goes on to the runtime, which tells of it.
+		h.stop()
+		r.release(ctx, h, ChargeAttempt)
+	}()
+	err = next.Handle(context.WithValue(handlerCtx, claimKey{}, Claim{
+		Key:     r.id.key,
+		Fence:   reply.Fence,
+		Attempt: reply.Attempts,
+		Partial: reply.Class == ClassTakeover || reply.Attempts > 1,
+	}), r.m)
+	returned = true
+	return r.finish(ctx, h, err)
+}
+
+// claim asks the store for the key. sent is the moment from which the lease is
+// counted here.
+func (r *run) claim(ctx context.Context, lease holdfast.Lease) (reply ClaimReply, sent time.Time, err error) {
+	for try := 1; ; try++ {
+		sent = time.Now()
+		length, hard := fixedLease, longestHold
+		if lease != nil {
+			length = lease.Deadline().Sub(sent) - r.margin
+			if length < time.Millisecond {
+				return reply, sent, fmt.Errorf("idempotency: the hold on the message ends in %v, too soon to claim %s",
+					lease.Deadline().Sub(sent), r.id.key)
+			}
+			hard = max(lease.Limit().Sub(sent), length)
+		}
+		reply, err = func() (ClaimReply, error) {
+			ctx, cancel := context.WithTimeout(ctx, r.mw.cfg.StoreTimeout)
+			defer cancel()
+			return r.mw.store.Claim(ctx, ClaimRequest{
+				Key: r.id.key, Token: r.token, Lease: length, Hard: hard, TTL: r.recordTTL + length,
+				PayloadHash: r.id.phash, Life: r.id.life, MaxAttempts: r.lives,
+			})
+		}()
+		if err == nil {
+			r.mw.cfg.Hooks.claimed(ClaimedEvent{
+				Message: r.m, Key: r.id.key, Class: reply.Class, Fence: reply.Fence,
+				Attempts: reply.Attempts, Left: reply.Left, Duplicates: reply.Duplicates,
+			})
+			return reply, sent, nil
+		}
+		r.failed("claim", err)
+		if try == storeTries || ctx.Err() != nil || errors.Is(err, ErrBadRecord) {
+			return reply, sent, r.storeError("claim", err)
+		}
+		sleep(ctx, jitter(100*time.Millisecond))
+	}
+}
+
+// finish records how the handler ended and says what the runtime shall do.
+func (r *run) finish(ctx context.Context, h *hold, result error) error {
+	h.handled()
+	defer h.stop()
+	ended, lapsed := h.ended()
+	if ended == ClassDone {
+		// Someone else completed the key; the work is done whatever this run says.
+		return nil
+	}
+	verb := verbOf(result)
+	if _, discarded := verb.(*holdfast.DiscardError); result == nil || discarded {
+		return r.complete(ctx, h, result)
+	}
+	// A lost claim settles nothing: the verbs of its handler must not be seen.
+	lost := func(why string) error {
+		return fmt.Errorf("%w: claim of %s %s; handler returned: %v", holdfast.ErrLeaseLost, r.id.key, why, result)
+	}
+	if ended == ClassStolen {
+		return lost("was taken over")
+	}
+	charge := ChargeAttempt
+	switch v := verb.(type) {
+	case *holdfast.PermanentError:
+		charge = ResetAttempts
+	case *holdfast.ParkError:
+		charge = RefundAttempt
+	case *holdfast.RetryAfterError:
+		if v.Delay >= 0 && v.Delay <= longestHold {
+			charge = RefundAttempt
+		}
+	default:
+		if errors.Is(context.Cause(ctx), holdfast.ErrStopping) {
+			charge = RefundAttempt
+		}
+	}
+	if lapsed || ended == ClassLost {
+		// The handler was cancelled because the store was away: not its failure.
+		charge = RefundAttempt
+	}
+	h.stop()
+	switch class := r.release(ctx, h, charge); {
+	case class == ClassStolen:
+		return lost("was taken over")
+	case lapsed || ended == ClassLost:
+		return lost("ran out")
+	}
+	return result
+}
+
+// complete records that the work is done, for as long as the message is held.
+func (r *run) complete(ctx context.Context, h *hold, result error) error {
+	// Neither the stop of the program nor a lost lease undoes the effect.
+	op := context.WithoutCancel(ctx)
+	var graceEnd time.Time
+	for try := 0; ; try++ {
+		reply, err := func() (CompleteReply, error) {
+			ctx, cancel := context.WithTimeout(op, r.mw.cfg.StoreTimeout)
+			defer cancel()
+			return r.mw.store.Complete(ctx, CompleteRequest{
+				Key: r.id.key, Token: r.token, Fence: h.fence, Attempts: h.attempts,
+				PayloadHash: r.id.phash, Life: r.id.life, TTL: r.doneTTL,
+			})
+		}()
+		if err == nil {
+			return r.completed(reply, h, result)
+		}
+		r.failed("complete", err)
+		if ctx.Err() != nil && graceEnd.IsZero() {
+			graceEnd = time.Now().Add(recordGrace)
+		}
+		if errors.Is(err, ErrBadRecord) || !h.holds() || !graceEnd.IsZero() && !time.Now().Before(graceEnd) {
+			return fmt.Errorf("%w: %s: %w", ErrUnrecorded, r.id.key, err)
+		}
+		sleep(op, jitter(min(50*time.Millisecond<<min(try, 10), time.Second)))
+	}
+}
+
+// completed answers by the reply to a completion.
+func (r *run) completed(reply CompleteReply, h *hold, result error) error {
+	hooks := &r.mw.cfg.Hooks
+	switch reply.Class {
+	case ClassOwn:
+		return result
+	case ClassRestored:
+		hooks.recordLost(RecordLostEvent{Message: r.m, Key: r.id.key, Fence: h.fence})
+		return result
+	}
+	hooks.doubleExecution(DoubleExecutionEvent{Message: r.m, Key: r.id.key, Fence: h.fence, Newer: reply.Fence})
+	if reply.Class == ClassDone {
+		return nil
+	}
+	return fmt.Errorf("%w: %s was claimed by someone else before its completion was recorded", holdfast.ErrLeaseLost, r.id.key)
+}
+
+// release frees the key. Where the store does not answer the claim simply runs
+// out, before the message is visible again. It returns 0 then.
+func (r *run) release(ctx context.Context, h *hold, charge Charge) Class {
+	op := context.WithoutCancel(ctx)
+	for try := 1; ; try++ {
+		reply, err := func() (ReleaseReply, error) {
+			ctx, cancel := context.WithTimeout(op, r.mw.cfg.StoreTimeout)
+			defer cancel()
+			return r.mw.store.Release(ctx, ReleaseRequest{
+				Key: r.id.key, Token: r.token, Fence: h.fence, TTL: r.recordTTL, Charge: charge,
+			})
+		}()
+		if err == nil {
+			return reply.Class
+		}
+		r.failed("release", err)
+		if try == storeTries || errors.Is(err, ErrBadRecord) {
+			return 0
+		}
+		sleep(op, jitter(100*time.Millisecond))
+	}
+}
+
+func (r *run) failed(op string, err error) {
+	r.mw.cfg.Hooks.storeFailed(StoreFailedEvent{Message: r.m, Key: r.id.key, Op: op, Err: err})
+}
+
+// storeError has the message tried again after a backoff that grows with its
+// receives: 2 s doubled up to 2 min, of which half is drawn at random.
+func (r *run) storeError(op string, err error) error {
+	d := min(2*time.Second<<min(max(r.receives-1, 0), 10), 2*time.Minute)
+	return holdfast.RetryAfter(jitter(d), fmt.Errorf("%w: %s of %s: %w", ErrStore, op, r.id.key, err))
+}
+
+// jitter returns between half of d and d.
+func jitter(d time.Duration) time.Duration {
+	return d/2 + mathrand.N(d/2+1)
+}
+
+// sleep waits for d or until ctx ends.
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// verbOf returns the outermost outcome verb in err, nil where there is none.
+func verbOf(err error) error {
+	switch e := err.(type) {
+	case nil:
+		return nil
+	case *holdfast.PermanentError, *holdfast.RetryAfterError, *holdfast.DiscardError, *holdfast.ParkError:
+		return err
+	case interface{ Unwrap() error }:
+		return verbOf(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, err := range e.Unwrap() {
+			if v := verbOf(err); v != nil {
+				return v
+			}
+		}
+	}
+	return nil
+}

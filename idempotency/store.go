@@ -1,0 +1,349 @@
+package idempotency
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Store keeps one record per key. Its four methods are the whole protocol; what
+// each must do is written at the method, and package storetest holds any
+// implementation to it.
+//
+// Rules for all four:
+//
+//   - Reading the record, deciding and writing are one atomic step.
+//   - Deadlines are reckoned on the store's own clock, never on a caller's.
+//   - A method applied twice with the same token answers as one applied once and
+//     leaves the same record, because clients repeat calls whose reply was lost.
+//     The repetition writes the record again, so that whoever waits for
+//     replication after it waits for the record.
+//   - Every record has a time to live. It is longer than the lease: fence and
+//     attempts outlive a lapsed lease.
+//   - A record that cannot be read, such as one of a newer version, is an error
+//     wrapping ErrBadRecord and is left as it is. It is never "absent".
+//   - A reply of class ClassStolen or ClassMismatch leaves the record as it was,
+//     byte for byte.
+//   - An error means that nothing is known: the call may have been applied.
+//
+// Implementations are safe for concurrent use. One that also has
+// Validate() error or Start(context.Context, holdfast.Queue) error has them
+// called by the middleware's own.
+type Store interface {
+	// Claim asks for the key and answers, in this order:
+	//
+	//   - ClassMismatch where the record and the request both have a payload hash
+	//     and they differ, whatever the state.
+	//   - ClassDone where the key is completed.
+	//   - ClassOwn where the token holds the key: the claim was made before and its
+	//     reply was lost. Left is what remains of the lease and may be 0: the caller
+	//     must then extend before it runs.
+	//   - ClassBusy where another token holds it and its lease has not lapsed. The
+	//     record's count of duplicates goes up by one, its time to live stays.
+	//   - ClassNew where there is no record, ClassTakeover where the key is free or
+	//     the lease of its holder has lapsed. The claim is then made: the fence is
+	//     the greater of the last one plus 1 and the store's clock in microseconds,
+	//     so it also grows over a record that was lost; the attempts go up by one.
+	//     They start again at 1 where the record has MaxAttempts or more and
+	//     belongs to another Life: a message that was moved back from a dead-letter
+	//     queue starts anew.
+	Claim(ctx context.Context, r ClaimRequest) (ClaimReply, error)
+
+	// Extend moves the lease of a claim to Lease from now and answers:
+	//
+	//   - ClassOwn where it was moved, also after it had lapsed if nobody claimed
+	//     the key since.
+	//   - ClassRestored where the record was gone and LastDeadline has not passed:
+	//     it is written again under the same fence.
+	//   - ClassLost where the record was gone and LastDeadline has passed: a newer
+	//     claim may have been lost as well, so nothing is written.
+	//   - ClassDone where the key is completed, by whomever.
+	//   - ClassStolen where the token or the fence is another, or the key is free.
+	Extend(ctx context.Context, r ExtendRequest) (ExtendReply, error)
+
+	// Complete records that the work is done and answers:
+	//
+	//   - ClassOwn where it was recorded, or had been by this token. A lapsed lease
+	//     does not matter if nobody claimed the key since. The payload hash of the
+	//     record is kept.
+	//   - ClassRestored where the record was gone: the effect has happened, so it is
+	//     recorded all the same.
+	//   - ClassDone where another token completed the key.
+	//   - ClassStolen where the token or the fence is another, or the key is free:
+	//     the message must not be deleted.
+	Complete(ctx context.Context, r CompleteRequest) (CompleteReply, error)
+
+	// Release frees the key after a run that did not complete and answers:
+	//
+	//   - ClassOwn where it was freed, or had been by this token (the attempts are
+	//     then not changed a second time). Fence, payload hash and life are kept.
+	//   - ClassLost where the record is gone. Nothing is written.
+	//   - ClassStolen otherwise, a completed key included.
+	Release(ctx context.Context, r ReleaseRequest) (ReleaseReply, error)
+}
+
+// Class is what a store answered. Its value is the letter that stands for it in
+// the protocol.
+type Class byte
+
+// The classes of replies.
+const (
+	ClassNew      Class = 'N' // claimed: the first claim of this key
+	ClassTakeover Class = 'T' // claimed: an earlier run ended, or lapsed, without completing
+	ClassOwn      Class = 'O' // the token holds the claim; for Extend, Complete and Release: applied
+	ClassBusy     Class = 'B' // someone else holds the claim
+	ClassDone     Class = 'C' // the key is completed
+	ClassMismatch Class = 'M' // the key was used for another payload
+	ClassLost     Class = 'L' // the record is gone
+	ClassRestored Class = 'R' // the record was gone and was written again
+	ClassStolen   Class = 'X' // the claim is someone else's by now, or free
+)
+
+// String returns the class in words.
+func (c Class) String() string {
+	switch c {
+	case ClassNew:
+		return "new"
+	case ClassTakeover:
+		return "takeover"
+	case ClassOwn:
+		return "own"
+	case ClassBusy:
+		return "busy"
+	case ClassDone:
+		return "done"
+	case ClassMismatch:
+		return "mismatch"
+	case ClassLost:
+		return "lost"
+	case ClassRestored:
+		return "restored"
+	case ClassStolen:
+		return "stolen"
+	}
+	return fmt.Sprintf("unknown class %q", byte(c))
+}
+
+// Instant is a moment on the store's clock, in milliseconds since 1970. It is a
+// type of its own because comparing it with a local clock is a mistake.
+type Instant int64
+
+// ClaimRequest asks for a key. Durations count in whole milliseconds.
+type ClaimRequest struct {
+	// Key names the record. Required.
+	Key string
+	// Token is drawn at random for each run of a message; it makes every call of
+	// that run repeatable. Required; letters, digits, '-' and '_'.
+	Token string
+	// Lease is how long the claim holds unless it is extended. At least 1 ms.
+	Lease time.Duration
+	// Hard is how long the holder can hold at most, extensions included; losers
+	// learn it as HardLeft. At least Lease.
+	Hard time.Duration
+	// TTL is how long the record stays. More than Lease.
+	TTL time.Duration
+	// PayloadHash is compared with the record's; empty where payloads are not
+	// compared. Same characters as Token.
+	PayloadHash string
+	// Life tells one life of a message from the next: a hash of the SQS message
+	// id, which a redrive changes. Same characters as Token; may be empty.
+	Life string
+	// MaxAttempts is the number of attempts that ends a life. 0 means no number.
+	MaxAttempts int
+}
+
+// ClaimReply answers a ClaimRequest.
+type ClaimReply struct {
+	Class Class
+	// Fence is the fence of the claim; where the key was not claimed, the fence
+	// of its last claim.
+	Fence int64
+	// Left is what remains of the lease of whoever holds the key. Set for
+	// ClassNew, ClassTakeover, ClassOwn and ClassBusy.
+	Left time.Duration
+	// HardLeft is the most that the holder can still hold. Set where Left is.
+	HardLeft time.Duration
+	// Attempts counts the claims of this life, the holder's own included. Set
+	// where Left is.
+	Attempts int
+	// Duplicates counts the claims that found the key busy since it was claimed.
+	// Set for ClassBusy.
+	Duplicates int
+	// Deadline and Hard are the ends of Left and HardLeft on the store's clock,
+	// to be handed to Extend. Set where Left is.
+	Deadline, Hard Instant
+}
+
+// Claimed reports whether the caller holds the key now.
+func (r ClaimReply) Claimed() bool {
+	return r.Class == ClassNew || r.Class == ClassTakeover || r.Class == ClassOwn
+}
+
+// ExtendRequest asks to move the lease of a claim.
+type ExtendRequest struct {
+	// Key, Token, Lease, TTL, PayloadHash and Life are as in the ClaimRequest.
+	Key, Token        string
+	Lease, TTL        time.Duration
+	PayloadHash, Life string
+	// Fence, Attempts and Hard are from the ClaimReply.
+	Fence    int64
+	Attempts int
+	Hard     Instant
+	// LastDeadline is the Deadline of the last reply that had one.
+	LastDeadline Instant
+}
+
+// ExtendReply answers an ExtendRequest.
+type ExtendReply struct {
+	Class Class
+	// Fence is the fence of the record as it stands; the request's where the
+	// record is gone.
+	Fence int64
+	// Deadline is the new end of the lease for ClassOwn and ClassRestored.
+	Deadline Instant
+}
+
+// CompleteRequest asks to record that the work is done.
+type CompleteRequest struct {
+	// Key, Token, PayloadHash and Life are as in the ClaimRequest, Fence and
+	// Attempts from its reply.
+	Key, Token        string
+	PayloadHash, Life string
+	Fence             int64
+	Attempts          int
+	// TTL is how long the completion is remembered. At least 1 ms.
+	TTL time.Duration
+}
+
+// CompleteReply answers a CompleteRequest.
+type CompleteReply struct {
+	Class Class
+	// Fence is the fence of the record as it stands.
+	Fence int64
+}
+
+// Charge says what a release does to the count of attempts.
+type Charge uint8
+
+// The charges.
+const (
+	// ChargeAttempt leaves the attempt counted: the handler failed.
+	ChargeAttempt Charge = iota
+	// RefundAttempt takes it back: the run was cut short and says nothing about
+	// the message.
+	RefundAttempt
+	// ResetAttempts starts the count anew: the message is dead-lettered, and
+	// should it be moved back it begins a new life.
+	ResetAttempts
+)
+
+// ReleaseRequest asks to free a key.
+type ReleaseRequest struct {
+	// Key and Token are as in the ClaimRequest, Fence from its reply.
+	Key, Token string
+	Fence      int64
+	// TTL is how long the free record is kept for its fence and attempts. At
+	// least 1 ms.
+	TTL time.Duration
+	// Charge says what becomes of the attempt.
+	Charge Charge
+}
+
+// ReleaseReply answers a ReleaseRequest.
+type ReleaseReply struct {
+	Class Class
+	// Fence is the fence of the record as it stands; the request's where the
+	// record is gone.
+	Fence int64
+	// Attempts are the attempts left in the record. Set for ClassOwn.
+	Attempts int
+}
+
+// Validate returns all that is wrong with the request, joined. Stores call it
+// before they do anything.
+func (r ClaimRequest) Validate() error {
+	c := checker{key: r.Key}
+	c.identity(r.Key, r.Token, r.PayloadHash, r.Life)
+	c.lease(r.Lease, r.TTL)
+	c.check(r.Hard >= r.Lease, "Hard", r.Hard, "at least Lease")
+	c.check(r.MaxAttempts >= 0, "MaxAttempts", r.MaxAttempts, "0 or more")
+	return c.joined("claim")
+}
+
+// Validate returns all that is wrong with the request, joined.
+func (r ExtendRequest) Validate() error {
+	c := checker{key: r.Key}
+	c.identity(r.Key, r.Token, r.PayloadHash, r.Life)
+	c.lease(r.Lease, r.TTL)
+	c.fence(r.Fence)
+	c.check(r.Attempts >= 0, "Attempts", r.Attempts, "0 or more")
+	c.check(r.Hard > 0, "Hard", r.Hard, "the Hard of the claim's reply")
+	c.check(r.LastDeadline > 0, "LastDeadline", r.LastDeadline, "the Deadline of the last reply")
+	return c.joined("extend")
+}
+
+// Validate returns all that is wrong with the request, joined.
+func (r CompleteRequest) Validate() error {
+	c := checker{key: r.Key}
+	c.identity(r.Key, r.Token, r.PayloadHash, r.Life)
+	c.fence(r.Fence)
+	c.check(r.Attempts >= 0, "Attempts", r.Attempts, "0 or more")
+	c.check(r.TTL >= time.Millisecond, "TTL", r.TTL, "at least 1ms")
+	return c.joined("complete")
+}
+
+// Validate returns all that is wrong with the request, joined.
+func (r ReleaseRequest) Validate() error {
+	c := checker{key: r.Key}
+	c.identity(r.Key, r.Token, "", "")
+	c.fence(r.Fence)
+	c.check(r.TTL >= time.Millisecond, "TTL", r.TTL, "at least 1ms")
+	c.check(r.Charge <= ResetAttempts, "Charge", r.Charge, "one of the Charge constants")
+	return c.joined("release")
+}
+
+// checker gathers the problems of one request.
+type checker struct {
+	key  string
+	errs []error
+}
+
+func (c *checker) check(ok bool, field string, value any, bound string) {
+	if !ok {
+		c.errs = append(c.errs, fmt.Errorf("%s is %v, must be %s", field, value, bound))
+	}
+}
+
+func (c *checker) identity(key, token, hash, life string) {
+	const words = "made of letters, digits, '-' and '_'"
+	c.check(key != "", "Key", `""`, "set")
+	c.check(token != "" && word(token), "Token", fmt.Sprintf("%q", token), "set and "+words)
+	c.check(word(hash), "PayloadHash", fmt.Sprintf("%q", hash), words)
+	c.check(word(life), "Life", fmt.Sprintf("%q", life), words)
+}
+
+func (c *checker) lease(lease, ttl time.Duration) {
+	c.check(lease >= time.Millisecond, "Lease", lease, "at least 1ms")
+	c.check(ttl > lease, "TTL", ttl, "more than Lease")
+}
+
+// fence has an upper bound because Lua's numbers are exact only below 2^53.
+func (c *checker) fence(fence int64) {
+	c.check(fence > 0 && fence < 1<<53, "Fence", fence, "that of the claim's reply (1 to 2^53-1)")
+}
+
+func (c *checker) joined(call string) error {
+	if len(c.errs) == 0 {
+		return nil
+	}
+	return fmt.Errorf("idempotency: %s %q: %w", call, c.key, errors.Join(c.errs...))
+}
+
+// word reports whether s fits into a field of a packed record.
+func word(s string) bool {
+	return strings.IndexFunc(s, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_')
+	}) < 0
+}
