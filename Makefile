@@ -26,11 +26,13 @@ demo: ## Process the orders of examples/orders on an SQS and a Redis inside the 
 	go run ./examples/orders
 
 .PHONY: test
-test: setup ## Run all tests; PKG=./consumer for one package, TESTFLAGS=-v for flags of go test
+test: ## Run all tests, install redis-server where it is missing; PKG=./consumer for one package, TESTFLAGS=-v for flags of go test
+	@scripts/setup redis-server
 	go test $(TESTFLAGS) $(PKG)
 
 .PHONY: race
-race: setup ## Run all tests under the race detector (needs a C compiler)
+race: ## Run all tests under the race detector; needs a C compiler and installs it as test does redis-server
+	@scripts/setup redis-server cc
 	CGO_ENABLED=1 go test -race $(TESTFLAGS) $(PKG)
 
 .PHONY: lint
@@ -44,10 +46,6 @@ bench: ## Measure the runtime against a hand-written SDK loop (takes minutes)
 .PHONY: fuzz
 fuzz: ## Fuzz every target for FUZZTIME each (default 5s)
 	@scripts/fuzz $(FUZZTIME)
-
-.PHONY: setup
-setup: ## Install redis-server where it is missing; test and race do so by themselves
-	@scripts/setup
 
 $(LINT):
 	GOBIN=$(CURDIR)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
