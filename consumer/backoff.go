@@ -1,0 +1,153 @@
+package consumer
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/holdfast-go/holdfast"
+	"github.com/holdfast-go/holdfast/internal/jitter"
+)
+
+// seconds rounds d up to whole seconds, the unit of SQS.
+func seconds(d time.Duration) int32 {
+	return int32((d + time.Second - 1) / time.Second)
+}
+
+// judge decides what becomes of h after a run that returned err. Call with mu
+// held.
+func (d *dispatcher) judge(h *hold, err error, now time.Time) settlement {
+	stolen := errors.Is(err, holdfast.ErrLeaseLost)
+	switch {
+	case h.dropped:
+		return settlement{outcome: holdfast.Unsettled, err: errors.Join(errors.New("the handler was abandoned"), err)}
+	case h.cut && h.lost == nil:
+		// The hold was lost, its handler cancelled, and then a newer receive of
+		// the same message revived the hold: run it again under that.
+		return settlement{outcome: holdfast.Retried, err: err, here: true}
+	case h.cut, stolen:
+		return settlement{outcome: holdfast.Unsettled, err: err}
+	case err == nil:
+		d.c.deploy.Succeeded(h.id, now)
+		return settlement{outcome: holdfast.Done}
+	}
+	var discard *holdfast.DiscardError
+	var park *holdfast.ParkError
+	switch {
+	case errors.As(err, &discard):
+		d.c.deploy.Succeeded(h.id, now)
+		return settlement{outcome: holdfast.Discarded, err: err}
+	case errors.As(err, &park):
+		if park.Ready != nil && d.mayPark(h, now) {
+			return settlement{outcome: holdfast.Retried, err: err, here: true, ready: park.Ready}
+		}
+		if d.stopped || d.draining {
+			return settlement{outcome: holdfast.GaveBack, err: err}
+		}
+		err = park.Fallback
+		if err == nil || errors.As(err, new(*holdfast.ParkError)) {
+			err = fmt.Errorf("could not be parked: %w", park)
+		}
+		if errors.As(err, &discard) {
+			return settlement{outcome: holdfast.Discarded, err: err}
+		}
+	}
+	if h.lost != nil {
+		// A claim outlived the visibility, and its handler failed: the message
+		// comes back by itself.
+		return settlement{outcome: holdfast.Unsettled, err: err}
+	}
+	return d.judgeFailure(h, err, now)
+}
+
+// judgeFailure is judge for errors that are neither success nor waiting.
+func (d *dispatcher) judgeFailure(h *hold, err error, now time.Time) settlement {
+	var (
+		permanent *holdfast.PermanentError
+		after     *holdfast.RetryAfterError
+		cause     string
+	)
+	last := d.c.source().MaxReceiveCount > 0 && h.receives+h.reruns >= d.c.source().MaxReceiveCount
+	delay := jitter.Full(d.cfg.BackoffBase, d.cfg.BackoffMax, h.receives+h.reruns)
+	waits := false
+	switch {
+	case errors.As(err, &permanent):
+		cause = causePermanent
+	case errors.Is(err, errConfirmation):
+		cause = causeConfirmation
+	case errors.As(err, new(*holdfast.DecodeError)):
+		cause = d.onAttempt(h, causeUndecodable)
+	case errors.As(err, new(*holdfast.RouteError)):
+		cause = d.onAttempt(h, causeNoRoute)
+	case errors.As(err, &after):
+		if after.Delay < 0 || after.Delay > maxHold {
+			err = fmt.Errorf("RetryAfter delay is %v; it must be 0s to 12h0m0s: %w", after.Delay, err)
+			break
+		}
+		delay, waits = after.Delay, true
+	case errors.Is(err, holdfast.ErrStopping), d.stopped:
+		return settlement{outcome: holdfast.GaveBack, err: err}
+	}
+	if cause == "" && last && !waits {
+		cause = causeExhausted
+	}
+	if cause == "" && d.pastRetention(h, now.Add(delay)) {
+		cause = causeRetention
+	}
+	hasQueue := d.c.source().DeadLetterARN != ""
+	if cause != "" && hasQueue {
+		// Neither is the mark of a bad deploy, and waiting would lose the message.
+		harmless := cause == causeRetention || cause == causeConfirmation
+		if harmless || d.c.deploy.MayDeadLetter(h.id, now) {
+			return settlement{outcome: holdfast.DeadLettered, err: err, cause: cause}
+		}
+		if d.mayPark(h, now) {
+			return settlement{outcome: holdfast.Retried, err: err, here: true, ready: d.c.deploy.WaitFor(h.id)}
+		}
+	} else {
+		d.c.deploy.Failed(h.id, now)
+	}
+	room := h.limit.Sub(now) - d.cfg.Visibility
+	if d.fifo && delay < room {
+		return settlement{outcome: holdfast.Retried, err: err, delay: delay, here: true, waits: waits, cause: cause}
+	}
+	if last && waits && delay < room {
+		// Another receive would be one too many, and waiting is not failing.
+		if d.mayPark(h, now) {
+			return settlement{outcome: holdfast.Retried, err: err, here: true, ready: afterDelay(delay)}
+		}
+	}
+	return settlement{outcome: holdfast.Retried, err: err, delay: max(0, min(delay, h.limit.Sub(now))), cause: cause}
+}
+
+func afterDelay(d time.Duration) <-chan struct{} {
+	c := make(chan struct{})
+	time.AfterFunc(d, func() { close(c) })
+	return c
+}
+
+// onAttempt is the cause where this is the attempt to dead-letter on.
+func (d *dispatcher) onAttempt(h *hold, cause string) string {
+	if h.receives+h.reruns >= d.cfg.DecodeAttempts {
+		return cause
+	}
+	return ""
+}
+
+// pastRetention tells whether SQS would have dropped the message by then. A
+// minute is left for the receive and the run, less where retention is short.
+func (d *dispatcher) pastRetention(h *hold, then time.Time) bool {
+	retention := d.c.source().Retention
+	if retention <= 0 || h.sentAt.IsZero() {
+		return false
+	}
+	margin := min(time.Minute+d.cfg.Visibility, retention/10)
+	return then.After(h.sentAt.Add(retention - margin))
+}
+
+// mayPark tells whether h can wait without a slot. Call with mu held.
+func (d *dispatcher) mayPark(h *hold, now time.Time) bool {
+	return !d.stopped && !d.draining &&
+		d.n[parked] < d.cfg.MaxParked && d.bytes < d.cfg.HeldBytes &&
+		h.lost == nil && h.limit.Sub(now) > d.cfg.Visibility
+}

@@ -1,0 +1,200 @@
+package consumer
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/holdfast-go/holdfast"
+)
+
+// Config configures a Consumer. The zero Config is a good production
+// configuration; every field's zero value means its default. New validates all
+// fields at once and clamps none.
+type Config struct {
+	// Middleware wraps the handler; the first listed is outermost. Values that
+	// also implement holdfast.Validator, Starter, Settler or Gate are used as
+	// such. Default: none.
+	Middleware []holdfast.Middleware
+
+	// Concurrency is the most handlers that run at once, 1 to 10,000.
+	// Default: 50.
+	Concurrency int
+	// Prefetch bounds the messages held beyond those that run: on their way in,
+	// waiting for a slot, or waiting for their delete to be confirmed. Within the
+	// bound the consumer holds as few as keep the slots busy: the slots expected
+	// to come free within one measured receive. 1 to 100,000. On a FIFO queue up
+	// to 10 x Concurrency messages are held where groups leave slots idle.
+	// Default: 4 x Concurrency, at least 10.
+	Prefetch int
+	// MaxParked is the most messages that are held without a slot after
+	// holdfast.Park, 1 to 100,000; -1 parks none, so that each takes its fallback.
+	// Default: 1000.
+	MaxParked int
+	// HeldBytes is the size of bodies and attributes held at which no further
+	// receive starts, in bytes, at least 1 MiB. Receives under way may overshoot it
+	// by 10 MiB each. Default: 64 MiB.
+	HeldBytes int64
+
+	// Visibility is the visibility timeout asked for with each receive, in whole
+	// seconds, 2 s to 12 h: how long after a crash of this process a message comes
+	// back. It is extended at half its length while a message is held.
+	// Default: 30s.
+	Visibility time.Duration
+	// Wait is the length of a long poll, in whole seconds, 1 s to 20 s (the limit
+	// of ReceiveMessage). Default: 20s.
+	Wait time.Duration
+	// HandlerTimeout is how long a handler may run before its context is cancelled
+	// with holdfast.ErrHandlerTimeout; one that still runs a minute later is
+	// abandoned. At least 1 ms; -1 sets no timeout. Default: 1h.
+	HandlerTimeout time.Duration
+	// StopTimeout is how long Run takes at most to return after its context was
+	// cancelled, 1 s to 1 h. ECS and Kubernetes kill after 30 s. A fifth of it, at
+	// most 5 s, is kept for the last acknowledgements. Default: 25s.
+	StopTimeout time.Duration
+	// PollGrace is how long a long poll that is under way may go on after the
+	// cancel, at most StopTimeout, so that messages on their way are not left
+	// invisible; -1 cuts it at once. Default: 2s.
+	PollGrace time.Duration
+
+	// DeleteLinger is how long a delete waits for others to fill its batch of ten
+	// while handlers run, up to 1 s; -1 waits for none. FIFO queues never linger.
+	// Default: 50ms.
+	DeleteLinger time.Duration
+	// BackoffBase and BackoffMax set the delay before the n-th retry: a random
+	// time up to BackoffBase doubled n-1 times, at most BackoffMax (full jitter),
+	// rounded up to whole seconds on a standard queue, the unit of SQS. At least
+	// 1 ms. Default: 2s.
+	BackoffBase time.Duration
+	// BackoffMax is at least BackoffBase and at most 12 h. Default: 15m.
+	BackoffMax time.Duration
+	// DecodeAttempts is the attempt on which a message that cannot be decoded or
+	// has no route is dead-lettered, 1 to 1000. Default: 3.
+	DecodeAttempts int
+	// DeadLetterShare is the share of finished runs, over 30 s and at least 20
+	// runs, above which dead-lettering is taken for a bad deploy: receiving stops
+	// but for one probe message per backoff, and what would be dead-lettered is
+	// kept. Above 0 and below 1; -1 switches the guard off. Default: 0.2.
+	DeadLetterShare float64
+
+	// Topics lists the ARNs of the SNS topics whose envelopes are unwrapped; an
+	// envelope from another topic is left as it came. Anyone who may send to the
+	// queue can forge an envelope, so list them where the queue's policy lets more
+	// in than those topics. Default: every SNS envelope is unwrapped.
+	Topics []string
+
+	// Settle is the client for deletes, extensions and dead-letters, apart from
+	// the polling client so that neither starves the other of connections or
+	// retries. Default: sqs.New(client.Options()) for a *sqs.Client, else client.
+	Settle SQSAPI
+	// Hooks watch the consumer. Default: none.
+	Hooks holdfast.Hooks
+	// Logger gets what nobody else can receive; bodies are never logged.
+	// Default: silent.
+	Logger *slog.Logger
+}
+
+// Limits of SQS and of this package.
+const (
+	maxBatch      = 10             // entries per call [SQS quotas]
+	maxHold       = 12 * time.Hour // visibility per receive [ChangeMessageVisibility]
+	maxMessage    = 1 << 20        // bytes of body and attributes [SendMessage]
+	maxAttributes = 10             // message attributes [SendMessage]
+)
+
+func (c Config) withDefaults() Config {
+	setDefault(&c.Concurrency, 50)
+	setDefault(&c.Prefetch, max(10, 4*c.Concurrency))
+	setDefault(&c.MaxParked, 1000)
+	setDefault(&c.HeldBytes, 64<<20)
+	setDefault(&c.Visibility, 30*time.Second)
+	setDefault(&c.Wait, 20*time.Second)
+	setDefault(&c.HandlerTimeout, time.Hour)
+	setDefault(&c.StopTimeout, 25*time.Second)
+	setDefault(&c.PollGrace, min(2*time.Second, c.StopTimeout))
+	setDefault(&c.DeleteLinger, 50*time.Millisecond)
+	setDefault(&c.BackoffBase, 2*time.Second)
+	setDefault(&c.BackoffMax, max(15*time.Minute, c.BackoffBase))
+	setDefault(&c.DecodeAttempts, 3)
+	setDefault(&c.DeadLetterShare, 0.2)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// validate reports every field out of bounds. It looks at a Config with defaults.
+func (c Config) validate() error {
+	var errs []error
+	bad := func(field string, value any, bound string) {
+		errs = append(errs, &ConfigError{Field: field, Value: value, Bound: bound})
+	}
+	within := func(field string, v, lo, hi time.Duration, off bool) {
+		if (off && v == -1) || (v >= lo && v <= hi) {
+			return
+		}
+		bound := fmt.Sprintf("%v to %v", lo, hi)
+		if off {
+			bound += ", or -1"
+		}
+		bad(field, v, bound)
+	}
+	if c.Concurrency < 1 || c.Concurrency > 10_000 {
+		bad("Concurrency", c.Concurrency, "1 to 10000")
+	}
+	if c.Prefetch < 1 || c.Prefetch > 100_000 {
+		bad("Prefetch", c.Prefetch, "1 to 100000")
+	}
+	if c.MaxParked != -1 && (c.MaxParked < 1 || c.MaxParked > 100_000) {
+		bad("MaxParked", c.MaxParked, "1 to 100000, or -1")
+	}
+	if c.HeldBytes < maxMessage {
+		bad("HeldBytes", c.HeldBytes, "at least 1048576")
+	}
+	within("Visibility", c.Visibility, 2*time.Second, maxHold, false)
+	if c.Visibility%time.Second != 0 {
+		bad("Visibility", c.Visibility, "whole seconds")
+	}
+	within("Wait", c.Wait, time.Second, 20*time.Second, false)
+	if c.Wait%time.Second != 0 {
+		bad("Wait", c.Wait, "whole seconds")
+	}
+	within("HandlerTimeout", c.HandlerTimeout, time.Millisecond, 1<<63-1, true)
+	within("StopTimeout", c.StopTimeout, time.Second, time.Hour, false)
+	within("PollGrace", c.PollGrace, 0, c.StopTimeout, true)
+	within("DeleteLinger", c.DeleteLinger, 0, time.Second, true)
+	within("BackoffBase", c.BackoffBase, time.Millisecond, maxHold, false)
+	within("BackoffMax", c.BackoffMax, c.BackoffBase, maxHold, false)
+	if c.DecodeAttempts < 1 || c.DecodeAttempts > 1000 {
+		bad("DecodeAttempts", c.DecodeAttempts, "1 to 1000")
+	}
+	if c.DeadLetterShare != -1 && !(c.DeadLetterShare > 0 && c.DeadLetterShare < 1) {
+		bad("DeadLetterShare", c.DeadLetterShare, "above 0 and below 1, or -1")
+	}
+	for i, arn := range c.Topics {
+		if parts := strings.Split(arn, ":"); len(parts) != 6 || parts[0] != "arn" || parts[2] != "sns" {
+			bad(fmt.Sprintf("Topics[%d]", i), arn, "the ARN of an SNS topic, arn:aws:sns:region:account:name")
+		}
+	}
+	for i, m := range c.Middleware {
+		if m == nil {
+			bad(fmt.Sprintf("Middleware[%d]", i), nil, "not nil")
+			continue
+		}
+		if v, ok := m.(holdfast.Validator); ok {
+			if err := v.Validate(); err != nil {
+				errs = append(errs, fmt.Errorf("consumer: Middleware[%d]: %w", i, err))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,508 @@
+// Package consumer is the runtime: it receives from one SQS queue, holds each
+// message while a handler works on it, and settles it.
+//
+// # Delivery
+//
+// A message is deleted only after its handler returned nil or Discard, or after
+// the dead-letter queue accepted a copy. Until then it is held: its visibility
+// timeout is extended at half its length from the moment it arrives, while it
+// waits, runs, is parked and is settled, also while the consumer stops. A process
+// that dies lets go of its messages within Config.Visibility. Handlers run at
+// least once per message; package idempotency makes their effects happen once.
+//
+// On FIFO queues a message starts only after the one before it in its group is
+// settled. A failed one keeps its hold, waits out its backoff here and runs again,
+// so that its followers are not received in vain.
+//
+// # Reading order
+//
+// The files follow the way of a message: consumer.go starts and stops everything,
+// poller.go receives, dispatcher.go hands out slots in order, worker.go runs the
+// handler, heartbeat.go extends what is held, backoff.go decides what becomes of a
+// message, settler.go and deadletter.go do it. hold.go is the message held,
+// gates.go what may stop receiving, transport.go the SDK.
+package consumer
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/holdfast-go/holdfast"
+	"github.com/holdfast-go/holdfast/internal/deployguard"
+	"github.com/holdfast-go/holdfast/internal/envelope"
+	"github.com/holdfast-go/holdfast/internal/jitter"
+	"github.com/holdfast-go/holdfast/internal/queueref"
+)
+
+// Consumer receives messages from one queue and runs a handler on them. Make one
+// with New. Its methods are safe for concurrent use; Run is called once.
+type Consumer struct {
+	cfg   Config
+	name  string // of the queue, as given
+	chain holdfast.Handler
+	t     transport
+	log   *slog.Logger
+
+	queue    atomic.Pointer[holdfast.Queue] // as read at start, and again after an outage
+	settlers []holdfast.Settler
+	topics   map[string]bool
+
+	d       *dispatcher
+	pollers *pollers
+	settler *settler
+	gates   *gates
+	deploy  *deployguard.Guard
+	health  *health
+	stats   counters
+
+	ran       atomic.Bool
+	stopNow   chan struct{}
+	stopOnce  sync.Once
+	workCtx   context.Context // handlers'; ends when the drain is over
+	settleCtx context.Context // settling calls'; ends with Run
+	wg        sync.WaitGroup  // all goroutines but workers
+	workers   sync.WaitGroup
+}
+
+// New makes a consumer of the queue, given by name, URL or ARN, that runs h on its
+// messages. It validates everything, does no I/O and returns all problems joined:
+// a *ConfigError for each field out of bounds, what a middleware's Validate says,
+// and an ARN or URL of a region other than the client's.
+func New(client SQSAPI, queue string, h holdfast.Handler, cfg Config) (*Consumer, error) {
+	c := &Consumer{cfg: cfg.withDefaults(), name: queue, health: newHealth(), stopNow: make(chan struct{})}
+	errs := []error{c.cfg.validate()}
+	if client == nil {
+		errs = append(errs, &ConfigError{Field: "client", Value: nil, Bound: "not nil"})
+	}
+	if h == nil {
+		errs = append(errs, &ConfigError{Field: "handler", Value: nil, Bound: "not nil"})
+	}
+	ref, err := queueref.Parse(queue)
+	if err != nil {
+		errs = append(errs, &ConfigError{Field: "queue", Value: strconv.Quote(queue), Bound: err.Error()})
+	}
+	region := ""
+	if o, ok := client.(interface{ Options() sqs.Options }); ok {
+		region = o.Options().Region
+	}
+	if r := queueref.Region(ref); err == nil && r != "" && region != "" && r != region {
+		errs = append(errs, &ConfigError{Field: "queue", Value: strconv.Quote(queue), Bound: fmt.Sprintf("in the client's region %s, not in %s", region, r)})
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	c.log = c.cfg.Logger
+	c.queue.Store(&ref)
+	c.chain = holdfast.Chain(h, c.cfg.Middleware...)
+	c.deploy = deployguard.New(c.cfg.DeadLetterShare)
+	c.gates = &gates{c: c}
+	for _, m := range c.cfg.Middleware {
+		if g, ok := m.(holdfast.Gate); ok {
+			c.gates.list = append(c.gates.list, g)
+		}
+		if s, ok := m.(holdfast.Settler); ok {
+			c.settlers = append(c.settlers, s)
+		}
+	}
+	if len(c.cfg.Topics) > 0 {
+		c.topics = make(map[string]bool)
+		for _, arn := range c.cfg.Topics {
+			c.topics[arn] = true
+		}
+	}
+	c.d = newDispatcher(c)
+	c.d.beat = newHeartbeat(c)
+	c.pollers = newPollers(c)
+	poll, settle := c.clients(client)
+	c.t = &sdkTransport{name: queue, region: region, poll: poll, settle: settle}
+	return c, nil
+}
+
+// clients makes the polling and the settling client of the user's. The runtime
+// has loops of its own for retries, each with its own idea of how long to go on,
+// so the SDK's are off: a shared retry budget would let an outage of one kind of
+// call starve the other. Each has its own connections, kept for as many calls as
+// can be in flight.
+func (c *Consumer) clients(client SQSAPI) (poll, settle SQSAPI) {
+	settle = c.cfg.Settle
+	o, ok := client.(interface{ Options() sqs.Options })
+	if !ok {
+		if settle == nil {
+			settle = client
+		}
+		return client, settle
+	}
+	derive := func(conns int) *sqs.Client {
+		return sqs.New(o.Options(), func(o *sqs.Options) {
+			o.Retryer = aws.NopRetryer{}
+			o.RetryMaxAttempts = 0
+			switch h := o.HTTPClient.(type) {
+			case *awshttp.BuildableClient:
+				o.HTTPClient = h.WithTransportOptions(func(t *http.Transport) {
+					t.MaxIdleConnsPerHost = max(t.MaxIdleConnsPerHost, conns)
+					t.MaxIdleConns = max(t.MaxIdleConns, conns)
+				})
+			case *http.Client:
+				if t, ok := h.Transport.(*http.Transport); !ok || t.MaxIdleConnsPerHost < conns {
+					c.log.Info("the HTTP client keeps fewer idle connections than calls in flight: raise MaxIdleConnsPerHost", "want", conns)
+				}
+			}
+		})
+	}
+	if settle == nil {
+		settle = derive(2*extendCalls + 32)
+	}
+	return derive(c.pollers.most() + 2), settle
+}
+
+// Run receives and works until ctx is cancelled, and then stops in order. It
+// blocks, and is called once.
+//
+// It returns at once, before the first receive, with a *QueueError where the
+// queue does not exist, an *AccessError where an action is denied, or the error
+// of a middleware's Start. Later no error of SQS ends it: it backs off, tells
+// hooks and logs, and shows in Health. After a cancel it returns nil, or a
+// *StopError where the stop was not clean, within Config.StopTimeout:
+//
+//   - no new receive starts; those under way have PollGrace, and what they bring
+//     is run;
+//   - acknowledgements that wait are sent; parked and delayed messages are given
+//     back;
+//   - handlers go on until a fifth of StopTimeout is left, at most 5 s, and a
+//     second; then their contexts are cancelled with holdfast.ErrStopping;
+//   - what has not run or failed for that is given back with visibility 0.
+//     The message of a handler that does not heed its context is left to its
+//     visibility timeout, because giving it back would have it run twice at once.
+func (c *Consumer) Run(ctx context.Context) (err error) {
+	if c.ran.Swap(true) {
+		return ErrRunTwice
+	}
+	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
+	defer func() {
+		stopBackground()
+		c.wg.Wait()
+		c.health.enter("stopped")
+		if err != nil {
+			c.health.die(problemRun, err)
+		}
+	}()
+	work, stopWork := context.WithCancelCause(background)
+	defer stopWork(holdfast.ErrStopping)
+	cut, cutPolls := context.WithCancel(background)
+	defer cutPolls()
+	c.workCtx, c.settleCtx = work, background
+
+	c.health.enter("starting")
+	if err := c.start(ctx, background); err != nil || ctx.Err() != nil {
+		return err
+	}
+	c.settler = newSettler(c, c.source().FIFO)
+	c.d.fifo = c.source().FIFO
+	c.log.Info("consumer started", "queue", c.source().ARN)
+	c.health.enter("running")
+
+	// Started in the order of need: what receives comes last.
+	c.wg.Go(func() { c.d.beat.run(background) })
+	c.wg.Go(func() { c.d.watchdog(background) })
+	polling := make(chan struct{})
+	go func() {
+		defer close(polling)
+		c.pollers.run(ctx, cut)
+	}()
+
+	<-ctx.Done()
+	return c.stop(polling, cutPolls, stopWork)
+}
+
+// StopNow hurries a stop: polls under way are cut and handlers' contexts
+// cancelled at once. It does not begin a stop; cancel Run's context for that.
+func (c *Consumer) StopNow() { c.stopOnce.Do(func() { close(c.stopNow) }) }
+
+// start finds the queue, checks permissions and starts the middleware. Errors that
+// mend themselves are tried again until ctx ends.
+func (c *Consumer) start(ctx, background context.Context) error {
+	for try := 1; ; try++ {
+		err := c.open(ctx)
+		if err == nil || ctx.Err() != nil {
+			c.health.clear(problemStart)
+			break
+		}
+		if errors.As(err, new(*AccessError)) || errors.As(err, new(*QueueError)) {
+			return err
+		}
+		c.health.set(problemStart, err)
+		wait := jitter.Equal(500*time.Millisecond, 15*time.Second, try)
+		c.log.Warn("start failed", "queue", c.name, "error", err, "backoff", wait)
+		pause(ctx, wait)
+	}
+	for i, m := range c.cfg.Middleware {
+		if s, ok := m.(holdfast.Starter); ok && ctx.Err() == nil {
+			if err := s.Start(background, *c.source()); err != nil {
+				return fmt.Errorf("consumer: Middleware[%d]: %w", i, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (c *Consumer) open(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*tryTimeout)
+	defer cancel()
+	q, err := c.t.open(ctx)
+	if err != nil {
+		return err
+	}
+	q.Visibility = c.cfg.Visibility
+	if err := c.t.probe(ctx); err != nil {
+		return err
+	}
+	c.queue.Store(&q)
+	return nil
+}
+
+// stop ends everything in order: first what brings messages, then what works on
+// them, last what settles them.
+func (c *Consumer) stop(polling <-chan struct{}, cutPolls func(), stopWork context.CancelCauseFunc) error {
+	c.health.enter("stopping")
+	end := time.Now().Add(c.cfg.StopTimeout)
+	forAcks := min(5*time.Second, c.cfg.StopTimeout/5)
+	forReturn := min(time.Second, c.cfg.StopTimeout/25)
+
+	c.giveBackWaiting()
+	c.settler.flush()
+
+	grace := time.AfterFunc(max(0, c.cfg.PollGrace), cutPolls)
+	drain := time.NewTimer(time.Until(end) - forAcks - forReturn)
+	c.waitQuiet(drain.C, polling, c.stopNow)
+	drain.Stop()
+	grace.Stop()
+	cutPolls()
+	<-polling
+
+	c.d.mu.Lock()
+	c.d.stopped = true
+	c.d.mu.Unlock()
+	c.giveBackIfStopped()
+	stopWork(holdfast.ErrStopping)
+	returns := time.NewTimer(forReturn)
+	c.waitQuiet(returns.C, nil, nil)
+	returns.Stop()
+	handlers := c.leaveRunning()
+	c.settler.flush()
+	unsettled := c.waitSettled(end) + handlers
+	if handlers+unsettled > 0 {
+		return &StopError{Handlers: handlers, Unsettled: unsettled}
+	}
+	c.workers.Wait()
+	return nil
+}
+
+// giveBackWaiting gives back what waits for something other than a slot, and has
+// nothing wait any more.
+func (c *Consumer) giveBackWaiting() {
+	d := c.d
+	d.mu.Lock()
+	d.draining = true
+	after := d.giveBackAll(func(h *hold) bool { return h.state == parked || h.state == delayed })
+	d.mu.Unlock()
+	after()
+}
+
+// giveBackIfStopped gives back what has not begun when nothing may begin any more.
+func (c *Consumer) giveBackIfStopped() {
+	d := c.d
+	d.mu.Lock()
+	after := nothing
+	if d.stopped {
+		after = d.giveBackAll(func(h *hold) bool { return h.state == queued || h.state == parked || h.state == delayed })
+	}
+	d.mu.Unlock()
+	after()
+}
+
+// waitQuiet waits until polling has ended (where it is not nil) and nothing waits
+// or runs any more, or until time is up or hurry is closed.
+func (c *Consumer) waitQuiet(timeUp <-chan time.Time, polling, hurry <-chan struct{}) {
+	for polling != nil || !c.d.isQuiet() {
+		select {
+		case <-polling:
+			polling = nil
+		case <-c.d.quiet:
+		case <-timeUp:
+			return
+		case <-hurry:
+			return
+		}
+	}
+}
+
+// leaveRunning gives up on handlers that still run: what they return settles
+// nothing, and their messages come back when their visibility ends.
+func (c *Consumer) leaveRunning() int {
+	now := time.Now()
+	d := c.d
+	var left []*hold
+	d.mu.Lock()
+	for _, h := range d.held {
+		if h.state == running {
+			left = append(left, h)
+		}
+	}
+	for _, h := range left {
+		d.beat.unlist(h)
+	}
+	for _, w := range d.idle {
+		close(w.work)
+	}
+	d.idle = nil
+	d.mu.Unlock()
+	for _, h := range left {
+		c.tellAbandoned(h, now)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, h := range left {
+		if h.state == running {
+			d.forget(h)
+		}
+	}
+	return len(left) + d.abandoned
+}
+
+// waitSettled waits until all settlements are confirmed, at most until end, and
+// returns how many are not.
+func (c *Consumer) waitSettled(end time.Time) int {
+	t := time.NewTimer(time.Until(end))
+	defer t.Stop()
+	for {
+		c.d.mu.Lock()
+		left := c.d.n[settling]
+		c.d.mu.Unlock()
+		if left == 0 {
+			return 0
+		}
+		select {
+		case <-c.d.settled:
+		case <-t.C:
+			return left
+		}
+	}
+}
+
+// recovered reads the queue anew after receives failed: it may be another queue
+// of the same name, with another dead-letter queue.
+func (c *Consumer) recovered(ctx context.Context) {
+	c.log.Info("receiving again", "queue", c.queueName())
+	if err := c.open(ctx); err != nil {
+		c.log.Warn("the queue's attributes could not be read again", "queue", c.queueName(), "error", err)
+	}
+}
+
+// source is the queue that is received from.
+func (c *Consumer) source() *holdfast.Queue { return c.queue.Load() }
+
+// receive is one long poll.
+func (c *Consumer) receive(ctx context.Context, asked int, attempt string) ([]delivery, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.Wait+10*time.Second)
+	defer cancel()
+	ds, err := c.t.receive(ctx, asked, c.cfg.Wait, c.cfg.Visibility, attempt)
+	for i := range ds {
+		ds[i].confirmation = c.unwrap(&ds[i].msg)
+	}
+	return ds, err
+}
+
+// unwrap takes the message out of an SNS envelope. It returns true for a request
+// to confirm a subscription, which no handler can work on.
+func (c *Consumer) unwrap(m *holdfast.Message) (confirmation bool) {
+	in, kind := envelope.SNS(m.Body)
+	switch {
+	case kind == envelope.None:
+	case kind != envelope.Notification:
+		return true
+	case c.topics == nil || c.topics[in.Topic.ARN]:
+		m.Body, m.Attributes, m.Topic = in.Body, in.Attributes, in.Topic
+	}
+	return false
+}
+
+// remake gives h a message as it was received. Call with the dispatcher's lock
+// held.
+func (c *Consumer) remake(h *hold) {
+	h.msg = c.t.message(h.origin)
+	h.msg.ReceivedAt = h.arrived
+	h.msg.ReceiveCount = h.receives
+	c.unwrap(&h.msg)
+}
+
+// settleCall makes one try of a call that settles. Neither the stop nor a lost
+// hold cancels it.
+func (c *Consumer) settleCall(f func(ctx context.Context) error) error {
+	ctx, cancel := context.WithTimeout(c.settleCtx, tryTimeout)
+	defer cancel()
+	return f(ctx)
+}
+
+func (c *Consumer) goWorker(w *worker) { c.workers.Go(w.run) }
+
+// goWait resumes a parked message when ready is closed.
+func (c *Consumer) goWait(h *hold, ready <-chan struct{}) {
+	c.wg.Go(func() {
+		select {
+		case <-ready:
+			c.d.resume(h)
+		case <-h.Done():
+		case <-c.settleCtx.Done():
+		}
+	})
+}
+
+func (c *Consumer) queueName() string {
+	if arn := c.source().ARN; arn != "" {
+		return arn
+	}
+	return c.name
+}
+
+// explain makes an error that says what to do out of one that SQS gave.
+func (c *Consumer) explain(action string, f fault, err error) error {
+	return c.explainFor(action, c.source().ARN, f, err)
+}
+
+func (c *Consumer) explainFor(action, arn string, f fault, err error) error {
+	switch f {
+	case denied:
+		return &AccessError{Action: action, Resource: arn, Err: err}
+	case missing:
+		return &QueueError{Queue: arn, Region: queueref.Region(*c.source()), Err: err}
+	}
+	return fmt.Errorf("%s on %s: %w", action, arn, err)
+}
+
+// call calls a hook and survives its panic.
+func call[E any](c *Consumer, f func(E), event E) {
+	if f == nil {
+		return
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			c.log.Error("hook panicked", "value", v)
+		}
+	}()
+	f(event)
+}
+
+// newToken returns 26 random characters, good as a ReceiveRequestAttemptId.
+func newToken() string { return rand.Text() }

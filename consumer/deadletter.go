@@ -1,0 +1,104 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/holdfast-go/holdfast"
+	"github.com/holdfast-go/holdfast/internal/cause"
+	"github.com/holdfast-go/holdfast/internal/jitter"
+)
+
+// CauseAttribute is the message attribute that tells why a message was
+// dead-lettered: a JSON object of at most 1 KiB with the members cause, error,
+// attempt, queue, message and at.
+const CauseAttribute = "holdfast-cause"
+
+// The causes, as hooks and the cause attribute tell them.
+const (
+	causePermanent    = "permanent"
+	causeUndecodable  = "undecodable"
+	causeNoRoute      = "no-route"
+	causeExhausted    = "exhausted"
+	causeRetention    = "retention"
+	causeConfirmation = "subscription-confirmation"
+)
+
+// ErrNoDeadLetterQueue is the Err of a DeadLetteredEvent for a message that
+// should be dead-lettered where the queue has no redrive policy. The message is
+// kept and tried again; give the queue a dead-letter queue.
+var ErrNoDeadLetterQueue = errors.New("consumer: the queue has no dead-letter queue")
+
+var (
+	errConfirmation = errors.New("consumer: SNS asks to confirm a subscription; confirm it at the SubscribeURL in the body")
+	errAbandoned    = errors.New("consumer: the handler did not heed its context and was abandoned")
+)
+
+// causeText is the value of the cause attribute.
+func causeText(h *hold, now time.Time) string {
+	c := cause.Cause{
+		Cause: h.change.cause, Attempt: h.receives + h.reruns, Queue: h.d.c.source().ARN, Message: h.id, At: now,
+	}
+	if h.change.err != nil {
+		c.Error = h.change.err.Error()
+	}
+	return c.Encode()
+}
+
+// deadLetter copies one message to the dead-letter queue and then deletes it. A
+// crash between leaves it in both, never in none.
+func (s *settler) deadLetter(hs []*hold) {
+	h := hs[0]
+	var dropped bool
+	err := s.c.settleCall(func(ctx context.Context) (err error) {
+		dropped, err = s.c.t.deadLetter(ctx, h.origin, causeText(h, time.Now()))
+		return err
+	})
+	s.c.stats.sendCalls.Add(1)
+	event := holdfast.DeadLetteredEvent{
+		Message: &h.msg, Queue: s.c.source().DeadLetterARN, Cause: h.change.cause, Reason: h.change.err, CauseDropped: dropped, Err: err,
+	}
+	if err == nil {
+		s.c.health.clear(problemDeadLetter)
+		s.c.log.Warn("message dead-lettered", "message", h.id, "cause", h.change.cause, "error", h.change.err, "attribute-dropped", dropped)
+		call(s.c, s.c.cfg.Hooks.DeadLettered, event)
+		s.d.mu.Lock()
+		h.tries = 0
+		s.d.mu.Unlock()
+		s.deletes.Add(h)
+		s.deletes.FlushNow()
+		return
+	}
+	f := s.c.t.classify(err)
+	s.d.mu.Lock()
+	h.tries++
+	tries := h.tries
+	if (f == transient || f == overLimit) && tries < 4 && h.lost == nil {
+		s.d.mu.Unlock()
+		time.AfterFunc(jitter.Equal(100*time.Millisecond, 2*time.Second, tries), func() { s.letters.Add(h) })
+		return
+	}
+	// Refused: keep the message and try it again later. On FIFO this gives the
+	// group back.
+	h.tries = 0
+	h.change.outcome = holdfast.Retried
+	h.change.delay = min(jitter.Full(s.c.cfg.BackoffBase, s.c.cfg.BackoffMax, h.receives+h.reruns), max(0, time.Until(h.limit)))
+	after := s.begin(h)
+	s.d.mu.Unlock()
+	s.c.health.set(problemDeadLetter, s.c.explainFor("sqs:SendMessage", s.c.source().DeadLetterARN, f, err))
+	s.c.log.Error("dead-letter queue refused a message; it was kept", "message", h.id, "cause", h.change.cause, "error", err)
+	call(s.c, s.c.cfg.Hooks.DeadLettered, event)
+	after()
+}
+
+// tellOrphan says loudly that a message should be dead-lettered and cannot be,
+// because the queue has no dead-letter queue.
+func (c *Consumer) tellOrphan(h *hold, s settlement) {
+	if s.outcome != holdfast.Retried || s.cause == "" || c.source().DeadLetterARN != "" {
+		return
+	}
+	c.health.set(problemNoQueue, ErrNoDeadLetterQueue)
+	c.log.Error("message should be dead-lettered, but the queue has no dead-letter queue", "queue", c.queueName(), "message", h.id, "cause", s.cause, "error", s.err)
+	call(c, c.cfg.Hooks.DeadLettered, holdfast.DeadLetteredEvent{Message: &h.msg, Cause: s.cause, Reason: s.err, Err: ErrNoDeadLetterQueue})
+}

@@ -1,0 +1,379 @@
+package consumer
+
+import (
+	"sync"
+	"time"
+
+	"github.com/holdfast-go/holdfast"
+)
+
+// dispatcher gives held messages to workers and counts what is held. Its mutex
+// guards all that is known of held messages; nothing blocks while it is locked,
+// and no hook, handler or SQS call runs under it.
+type dispatcher struct {
+	c    *Consumer
+	cfg  *Config
+	fifo bool
+	beat *heartbeat
+
+	mu        sync.Mutex
+	held      map[string]*hold // by message id
+	n         [states]int      // how many are in each state
+	bytes     int64
+	ready     queue // may start now; on FIFO the heads of their groups
+	resumed   queue // were parked and may start now: before all others
+	groups    map[string]*group
+	idle      []*worker
+	draining  bool          // stopping: nothing waits any more, what can run runs
+	stopped   bool          // no run starts any more
+	abandoned int           // handlers given up that still have their slot
+	quiet     chan struct{} // nothing waits or runs
+	settled   chan struct{} // nothing is being settled
+
+	// receiving
+	reserved  int // asked for by polls under way
+	polls     int
+	pace      pace
+	wanted    bool          // a poller waits for budget
+	gathering bool          // it has a timer for a fuller receive
+	budget    chan struct{} // wakes it
+}
+
+// group is a FIFO message group: the messages held of it in order. The first is
+// in ready, running, delayed, parked or settling; the others wait for it.
+type group struct {
+	id    string
+	queue []*hold
+}
+
+func newDispatcher(c *Consumer) *dispatcher {
+	return &dispatcher{
+		c: c, cfg: &c.cfg,
+		held:   make(map[string]*hold),
+		groups: make(map[string]*group),
+		budget: make(chan struct{}, 1),
+		quiet:  make(chan struct{}, 1), settled: make(chan struct{}, 1),
+	}
+}
+
+// arrived takes over what a poll brought, or that it brought nothing.
+func (d *dispatcher) arrived(asked int, ds []delivery, at time.Time) {
+	var dups []*hold
+	var notify []func()
+	fresh := make([]*hold, 0, len(ds))
+	d.mu.Lock()
+	d.reserved -= asked
+	d.polls--
+	for i := range ds {
+		if h := d.held[ds[i].msg.ID]; h != nil {
+			if f := d.redelivered(h, &ds[i], at); f != nil {
+				notify = append(notify, f)
+			}
+			dups = append(dups, h)
+			continue
+		}
+		fresh = append(fresh, d.add(&ds[i], at))
+	}
+	d.beat.rearm()
+	// Hooks must see a message before it can run.
+	d.mu.Unlock()
+	for _, f := range notify {
+		f()
+	}
+	d.c.stats.received(len(fresh), len(dups))
+	if f := d.cfg.Hooks.Received; f != nil {
+		for _, h := range fresh {
+			call(d.c, f, holdfast.ReceivedEvent{Message: &h.msg})
+		}
+		for _, h := range dups {
+			call(d.c, f, holdfast.ReceivedEvent{Message: &h.msg, Duplicate: true})
+		}
+	}
+	d.mu.Lock()
+	for _, h := range fresh {
+		d.enqueue(h)
+	}
+	d.dispatch()
+	d.wakePoller()
+	d.mu.Unlock()
+}
+
+// add makes a hold of a delivery. Call with mu held.
+func (d *dispatcher) add(m *delivery, at time.Time) *hold {
+	h := &hold{
+		d: d, msg: m.msg, origin: m.origin, size: int64(m.size), confirmation: m.confirmation,
+		id: m.msg.ID, groupID: m.msg.GroupID, sentAt: m.msg.SentAt, arrived: at, receives: m.msg.ReceiveCount, handle: m.handle,
+	}
+	h.msg.ReceivedAt = at
+	h.deadline, h.limit = d.holdTimes(at)
+	d.held[h.id] = h
+	d.n[queued]++
+	d.bytes += h.size
+	d.beat.schedule(h, at.Add(d.cfg.Visibility/2))
+	return h
+}
+
+// holdTimes says how long SQS surely hides a message that arrived at at: the
+// visibility began when SQS sent the reply, so a second is taken off. The limit
+// has more off, because asking for more than what is left is an error.
+func (d *dispatcher) holdTimes(at time.Time) (deadline, limit time.Time) {
+	return at.Add(d.cfg.Visibility - time.Second), at.Add(maxHold - 5*time.Second)
+}
+
+// redelivered gives a newer receipt to the hold of the same message. It returns
+// what to call without the lock. Call with mu held.
+func (d *dispatcher) redelivered(h *hold, m *delivery, at time.Time) func() {
+	h.handle = m.handle
+	h.deadline, h.limit = d.holdTimes(at)
+	h.retries = 0
+	h.receives = m.msg.ReceiveCount
+	revived := h.lost != nil
+	h.lost = nil
+	if !h.dropped {
+		d.beat.schedule(h, at.Add(d.cfg.Visibility/2))
+	}
+	if revived && h.renew != nil {
+		renew, deadline := h.renew, h.deadline
+		return func() { renew(deadline, nil) }
+	}
+	return nil
+}
+
+// enqueue makes a new hold ready, on FIFO when it is the first of its group.
+// Call with mu held.
+func (d *dispatcher) enqueue(h *hold) {
+	if h.state != queued { // lost between arrival and here
+		return
+	}
+	if d.fifo {
+		g := d.groups[h.groupID]
+		if g == nil {
+			g = &group{id: h.groupID}
+			d.groups[g.id] = g
+		}
+		h.group = g
+		g.queue = append(g.queue, h)
+		if len(g.queue) > 1 {
+			return
+		}
+	}
+	d.ready.push(h)
+}
+
+// move changes the state of h and keeps the counts. Call with mu held.
+func (d *dispatcher) move(h *hold, to holdState) {
+	d.n[h.state]--
+	d.n[to]++
+	h.state = to
+}
+
+// dispatch starts ready messages while slots are free. Call with mu held.
+func (d *dispatcher) dispatch() {
+	for d.n[running] < d.cfg.Concurrency {
+		h := d.take()
+		if h == nil {
+			return
+		}
+		if n := len(d.idle); n > 0 {
+			w := d.idle[n-1]
+			d.idle = d.idle[:n-1]
+			w.work <- h // has room for one: an idle worker has none
+			continue
+		}
+		w := &worker{d: d, work: make(chan *hold, 1)}
+		w.work <- h
+		d.c.goWorker(w)
+	}
+}
+
+// take returns the next message to run, or nil. Ready parked ones go first. Call
+// with mu held.
+func (d *dispatcher) take() *hold {
+	if d.stopped {
+		return nil
+	}
+	h := d.resumed.pop(parked)
+	if h == nil {
+		h = d.ready.pop(queued)
+	}
+	if h == nil {
+		return nil
+	}
+	d.move(h, running)
+	h.started = time.Now()
+	h.canceled = time.Time{}
+	return h
+}
+
+// next is called by a worker that is free: it returns more work, or lists the
+// worker as idle and returns nil. Call with mu held.
+func (d *dispatcher) next(w *worker) *hold {
+	if d.n[running] < d.cfg.Concurrency {
+		if h := d.take(); h != nil {
+			return h
+		}
+	}
+	if d.stopped {
+		close(w.work)
+		return nil
+	}
+	d.idle = append(d.idle, w)
+	return nil
+}
+
+// forget ends a hold, whatever became of its message, and lets the next of its
+// group go. Call with mu held.
+func (d *dispatcher) forget(h *hold) {
+	if h.state == gone {
+		return
+	}
+	d.move(h, gone)
+	d.beat.unlist(h)
+	h.end()
+	if d.held[h.id] == h {
+		delete(d.held, h.id)
+	}
+	d.bytes -= h.size
+	if g := h.group; g != nil {
+		d.leave(g, h)
+	}
+	d.dispatch()
+	d.wakePoller()
+	d.tellStop()
+}
+
+// leave takes h out of its group. Call with mu held.
+func (d *dispatcher) leave(g *group, h *hold) {
+	for i, other := range g.queue {
+		if other != h {
+			continue
+		}
+		g.queue = append(g.queue[:i], g.queue[i+1:]...)
+		switch {
+		case len(g.queue) == 0:
+			delete(d.groups, g.id)
+		case i == 0 && g.queue[0].state == queued:
+			d.ready.push(g.queue[0])
+		}
+		return
+	}
+}
+
+// behind takes out of h's group, and marks as settling, all that wait behind h:
+// they must not run before it, so they are given back. Call with mu held.
+func (d *dispatcher) behind(h *hold) []*hold {
+	g := h.group
+	if g == nil {
+		return nil
+	}
+	for i, other := range g.queue {
+		if other != h {
+			continue
+		}
+		rest := append([]*hold(nil), g.queue[i+1:]...)
+		g.queue = g.queue[:i+1]
+		kept := rest[:0]
+		for _, f := range rest {
+			f.group = nil
+			if f.state == queued {
+				d.move(f, settling)
+				kept = append(kept, f)
+			}
+		}
+		return kept
+	}
+	return nil
+}
+
+// heldNow is the number of messages held. Call with mu held.
+func (d *dispatcher) heldNow() int {
+	return d.n[queued] + d.n[running] + d.n[delayed] + d.n[parked] + d.n[settling]
+}
+
+// giveBackAll gets those holds that match on their way back, each with what waits
+// behind it in its group. Call with mu held.
+func (d *dispatcher) giveBackAll(match func(*hold) bool) func() {
+	var all []*hold
+	for _, h := range d.held {
+		if !match(h) {
+			continue
+		}
+		rest := d.behind(h)
+		d.move(h, settling)
+		all = append(append(all, h), rest...)
+	}
+	return d.giveBack(all, holdfast.ErrStopping)
+}
+
+// quietNow tells whether nothing waits or runs, abandoned handlers aside. Call
+// with mu held.
+func (d *dispatcher) quietNow() bool {
+	return d.n[queued]+d.n[delayed]+d.n[parked]+d.n[running]-d.abandoned == 0
+}
+
+func (d *dispatcher) isQuiet() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.quietNow()
+}
+
+// tellStop wakes the stop where what it waits for may be so. Call with mu held.
+func (d *dispatcher) tellStop() {
+	if d.quietNow() {
+		poke(d.quiet)
+	}
+	if d.n[settling] == 0 {
+		poke(d.settled)
+	}
+}
+
+// poke wakes whoever waits on c, now or when next it waits.
+func poke(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// queue is a first-in first-out list of holds. Those that changed their state
+// since they were pushed are passed over, which saves removing from the middle.
+type queue struct {
+	items []*hold
+	head  int
+}
+
+func (q *queue) push(h *hold) {
+	if q.head > 64 && q.head*2 > len(q.items) {
+		n := copy(q.items, q.items[q.head:])
+		clear(q.items[n:])
+		q.items, q.head = q.items[:n], 0
+	}
+	q.items = append(q.items, h)
+}
+
+func (q *queue) pop(in holdState) *hold {
+	if q.empty(in) {
+		return nil
+	}
+	h := q.items[q.head]
+	q.items[q.head] = nil
+	q.head++
+	return h
+}
+
+// empty drops what is out of state from the front, so that an empty queue holds
+// no memory.
+func (q *queue) empty(in holdState) bool {
+	for q.head < len(q.items) {
+		if q.items[q.head].state == in {
+			return false
+		}
+		q.items[q.head] = nil
+		q.head++
+	}
+	q.items, q.head = q.items[:0], 0
+	return true
+}
+
+// len counts also what changed its state meanwhile: a bound for budgets.
+func (q *queue) len() int { return len(q.items) - q.head }

@@ -1,0 +1,365 @@
+package consumer
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/holdfast-go/holdfast"
+	"github.com/holdfast-go/holdfast/internal/jitter"
+)
+
+// heartbeat extends the visibility of all that is held, ten messages per call, at
+// half of each hold, so that short handlers cost no call at all. It also ends the
+// holds that could not be extended in time.
+type heartbeat struct {
+	c *Consumer
+	d *dispatcher
+
+	// Holds in the order of their next action, guarded by the dispatcher's mu.
+	// Since all holds are equally long, new ones go to the end.
+	first, last *hold
+	armed       time.Time // when run wakes; zero while it waits for work
+
+	wake  chan struct{} // the first action is earlier than armed
+	calls chan struct{} // bounds the calls under way
+}
+
+const (
+	// lossMargin before the end of a hold it is taken for lost: the handler needs
+	// to hear of it before anyone else may start.
+	lossMargin = time.Second
+	// extendCalls is the most extension calls under way.
+	extendCalls = 16
+	// tryTimeout bounds one try of a call that settles or extends: network gear
+	// drops connections silently, and the next try takes a new one.
+	tryTimeout = 5 * time.Second
+)
+
+func newHeartbeat(c *Consumer) *heartbeat {
+	return &heartbeat{c: c, d: c.d, wake: make(chan struct{}, 1), calls: make(chan struct{}, extendCalls)}
+}
+
+// run extends until ctx ends.
+func (b *heartbeat) run(ctx context.Context) {
+	t := time.NewTimer(time.Hour)
+	defer t.Stop()
+	for {
+		batches, lost, next := b.due(time.Now())
+		for _, h := range lost {
+			b.lose(h, &lostError{why: "its visibility could not be extended in time"})
+		}
+		for _, hs := range batches {
+			select {
+			case b.calls <- struct{}{}:
+			case <-ctx.Done():
+				return
+			}
+			b.c.wg.Go(func() {
+				b.extend(ctx, hs)
+				<-b.calls
+			})
+		}
+		if next.IsZero() {
+			t.Stop()
+		} else {
+			t.Reset(time.Until(next))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		case <-b.wake:
+		}
+	}
+}
+
+// due takes off the list what to act on now: batches to extend and holds that
+// have ended. The last batch is filled up with what would be due soon.
+func (b *heartbeat) due(now time.Time) (batches [][]*hold, lost []*hold, next time.Time) {
+	b.d.mu.Lock()
+	defer b.d.mu.Unlock()
+	var hs []*hold
+	for h := b.first; h != nil; h = b.first {
+		soon := len(hs)%maxBatch != 0 && h.next.Sub(now) < b.d.cfg.Visibility/6
+		if h.next.After(now) && !soon {
+			break
+		}
+		b.unlist(h)
+		if !now.Before(h.deadline.Add(-lossMargin)) {
+			lost = append(lost, h)
+			continue
+		}
+		h.ask = b.extension(h, now)
+		if !now.Add(time.Duration(h.ask) * time.Second).After(h.deadline) {
+			// The 12 hours leave nothing to gain: it ends when it ends.
+			b.schedule(h, h.deadline.Add(-lossMargin))
+			if soon {
+				break
+			}
+			continue
+		}
+		h.extending = true
+		hs = append(hs, h)
+	}
+	for len(hs) > maxBatch {
+		batches = append(batches, hs[:maxBatch])
+		hs = hs[maxBatch:]
+	}
+	if len(hs) > 0 {
+		batches = append(batches, hs)
+	}
+	b.armed = time.Time{}
+	if b.first != nil {
+		b.armed = b.first.next
+	}
+	return batches, lost, b.armed
+}
+
+// extension is what to ask for: the visibility timeout, or what is left of the 12
+// hours, since asking for more is an error. Call with mu held.
+func (b *heartbeat) extension(h *hold, now time.Time) int32 {
+	left := h.limit.Sub(now).Truncate(time.Second)
+	return int32(min(b.d.cfg.Visibility, max(left, 0)) / time.Second)
+}
+
+// extend extends one batch.
+func (b *heartbeat) extend(ctx context.Context, hs []*hold) {
+	handles := make([]string, len(hs))
+	times := make([]int32, len(hs))
+	results := make([]error, len(hs))
+	sent := time.Now()
+	until := sent.Add(tryTimeout)
+	b.d.mu.Lock()
+	for i, h := range hs {
+		handles[i] = h.handle
+		times[i] = h.ask
+		until = earlier(until, h.deadline.Add(-lossMargin))
+	}
+	b.d.mu.Unlock()
+	ctx, cancel := context.WithDeadline(ctx, until)
+	err := b.c.t.extend(ctx, handles, times, results)
+	cancel()
+	b.c.stats.extendCalls.Add(1)
+
+	failed := 0
+	var after []func()
+	b.d.mu.Lock()
+	for i, h := range hs {
+		e := results[i]
+		if err != nil {
+			e = err
+		}
+		if e != nil {
+			failed++
+		}
+		after = append(after, b.extended(h, handles[i], sent.Add(time.Duration(times[i])*time.Second), e))
+	}
+	b.rearm()
+	b.d.mu.Unlock()
+	for _, f := range after {
+		f()
+	}
+	if err != nil {
+		f := b.c.t.classify(err)
+		if f.slow() {
+			b.c.health.set(problemExtend, b.c.explain("sqs:ChangeMessageVisibility", f, err))
+		}
+		b.c.log.Warn("extending failed", "messages", len(hs), "error", err)
+	} else {
+		b.c.health.clear(problemExtend)
+	}
+	call(b.c, b.c.cfg.Hooks.Extended, holdfast.ExtendedEvent{Messages: len(hs) - failed, Failed: failed, Err: err})
+}
+
+func nothing() {}
+
+// extended notes the answer for one hold and returns what to do without the lock.
+// Call with mu held.
+func (b *heartbeat) extended(h *hold, handle string, deadline time.Time, err error) func() {
+	now := time.Now()
+	h.extending = false
+	if h.settleSoon {
+		h.settleSoon = false
+		return func() { b.c.settler.changes.Add(h) }
+	}
+	if h.state == gone || h.dropped || h.lost != nil {
+		return nothing
+	}
+	if err == nil {
+		h.retries = 0
+		if deadline.After(h.deadline) {
+			h.deadline = deadline
+		}
+		b.schedule(h, now.Add(h.deadline.Sub(now)/2))
+		if h.renew == nil {
+			return nothing
+		}
+		renew, until := h.renew, h.deadline
+		return func() { renew(until, nil) }
+	}
+	if f := b.c.t.classify(err); (f == stale || f == rejected) && h.handle == handle {
+		if h.state == settling {
+			// Its delete decides: a message that is deleted cannot be extended.
+			return nothing
+		}
+		return func() {
+			b.lose(h, &lostError{why: "SQS does not hold the message any more", err: err})
+		}
+	}
+	h.retries++
+	next := now.Add(jitter.Equal(200*time.Millisecond, 2*time.Second, h.retries))
+	b.schedule(h, earlier(next, h.deadline.Add(-lossMargin)))
+	return nothing
+}
+
+// extendNow is holdfast.Lease.Extend.
+func (b *heartbeat) extendNow(ctx context.Context, h *hold) error {
+	sent := time.Now()
+	b.d.mu.Lock()
+	if h.lost != nil || h.state != running {
+		err := h.lost
+		b.d.mu.Unlock()
+		if err == nil {
+			err = errSettled
+		}
+		return err
+	}
+	handle, ask := h.handle, b.extension(h, sent)
+	b.d.mu.Unlock()
+	if !sent.Add(time.Duration(ask) * time.Second).After(h.Deadline()) {
+		return fmt.Errorf("consumer: nothing is left of the %v that SQS lets a receive be held", maxHold)
+	}
+	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
+	defer cancel()
+	results := make([]error, 1)
+	err := b.c.t.extend(ctx, []string{handle}, []int32{ask}, results)
+	b.c.stats.extendCalls.Add(1)
+	if err == nil {
+		err = results[0]
+	}
+	b.d.mu.Lock()
+	if err != nil {
+		f := b.c.t.classify(err)
+		b.d.mu.Unlock()
+		if f == stale {
+			lost := &lostError{why: "SQS does not hold the message any more", err: err}
+			b.lose(h, lost)
+			return lost
+		}
+		return err
+	}
+	var renew func(time.Time, error)
+	if deadline := sent.Add(time.Duration(ask) * time.Second); h.state != gone && deadline.After(h.deadline) {
+		h.deadline = deadline
+		if !h.extending {
+			b.schedule(h, sent.Add(deadline.Sub(sent)/2))
+			b.rearm()
+		}
+		renew = h.renew
+	}
+	until := h.deadline
+	b.d.mu.Unlock()
+	if renew != nil {
+		renew(until, nil)
+	}
+	return nil
+}
+
+// lose ends a hold whose visibility is gone. A handler under a claim of its own
+// goes on, as the claim's owner decides; any other is cancelled. What has not
+// begun is forgotten.
+func (b *heartbeat) lose(h *hold, why *lostError) {
+	b.d.mu.Lock()
+	if h.state == gone || h.dropped || h.lost != nil {
+		b.d.mu.Unlock()
+		return
+	}
+	h.lost = why
+	b.unlist(h)
+	renew := h.renew
+	after := nothing
+	switch {
+	case h.state == running:
+		if renew == nil {
+			h.cut = true
+			if h.cancel != nil {
+				h.cancel(why)
+			}
+		}
+		after = b.d.giveBack(b.d.behind(h), why)
+	case h.state == settling:
+	default:
+		after = b.d.giveBack(b.d.behind(h), why)
+		b.d.forget(h)
+	}
+	if h.done != nil {
+		close(h.done)
+		h.done = nil
+	}
+	b.d.mu.Unlock()
+	after()
+	if renew != nil {
+		renew(time.Time{}, why)
+	}
+	b.c.stats.lost.Add(1)
+	b.c.log.Warn("lease lost", "message", h.id, "error", why)
+	call(b.c, b.c.cfg.Hooks.LeaseLost, holdfast.LeaseLostEvent{Message: &h.msg, Err: why})
+}
+
+// schedule puts h on the list at its next action. Call with mu held.
+func (b *heartbeat) schedule(h *hold, next time.Time) {
+	b.unlist(h)
+	h.next, h.listed = next, true
+	if b.last == nil || !next.Before(b.last.next) {
+		h.before, h.after = b.last, nil
+	} else {
+		after := b.first
+		for after.next.Before(next) {
+			after = after.after
+		}
+		h.before, h.after = after.before, after
+	}
+	if h.before != nil {
+		h.before.after = h
+	} else {
+		b.first = h
+	}
+	if h.after != nil {
+		h.after.before = h
+	} else {
+		b.last = h
+	}
+}
+
+// unlist takes h off the list. Call with mu held.
+func (b *heartbeat) unlist(h *hold) {
+	if !h.listed {
+		return
+	}
+	if h.before != nil {
+		h.before.after = h.after
+	} else {
+		b.first = h.after
+	}
+	if h.after != nil {
+		h.after.before = h.before
+	} else {
+		b.last = h.before
+	}
+	h.before, h.after, h.listed = nil, nil, false
+}
+
+// rearm wakes run if it would sleep beyond the first action. It needs no waking
+// for what comes later, and a list that ran empty and filled again costs a wake
+// once per hold's half at most. Call with mu held.
+func (b *heartbeat) rearm() {
+	if b.first == nil || (!b.armed.IsZero() && !b.first.next.Before(b.armed)) {
+		return
+	}
+	b.armed = b.first.next
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,157 @@
+package consumer
+
+import (
+	"context"
+	"time"
+
+	"github.com/holdfast-go/holdfast"
+)
+
+// holdState is where on its way a held message is.
+type holdState uint8
+
+const (
+	queued   holdState = iota // waits for a slot, on FIFO also for its predecessors
+	running                   // a handler works on it
+	delayed                   // FIFO: waits out its backoff here
+	parked                    // waits for what it was parked for, or then for a slot
+	settling                  // its delete, give-back or dead-lettering is under way
+	gone                      // not held any more
+	states                    // how many there are
+)
+
+// hold is one message that this process holds, from its receive until it is
+// settled or its visibility is lost. It is the message's holdfast.Lease.
+//
+// Fields below mu are guarded by dispatcher.mu.
+type hold struct {
+	d   *dispatcher
+	msg holdfast.Message
+	// origin is the message as the transport received it: handlers may write to
+	// msg, so what is run again or dead-lettered is made from this.
+	origin       any
+	id, groupID  string
+	sentAt       time.Time
+	arrived      time.Time
+	size         int64
+	confirmation bool // asks to confirm a subscription: never for a handler
+
+	// mu (of the dispatcher)
+	handle   string
+	receives int // ApproximateReceiveCount of the newest receive
+	state    holdState
+	reruns   int           // runs here that counted as attempts, beyond the receive
+	deadline time.Time     // SQS surely hides the message until then
+	limit    time.Time     // the 12 hours of this receive end then
+	lost     error         // why the visibility ended, where it did
+	done     chan struct{} // made on demand; closed when the hold ends
+	renew    func(time.Time, error)
+	cancel   context.CancelCauseFunc // of the run under way
+	cut      bool                    // this run was cancelled because the hold was lost
+	key      string
+	started  time.Time // of the run under way
+	canceled time.Time // when the watchdog cancelled the run
+	ran      bool      // a run had the message before
+	dropped  bool      // the run was abandoned: no more extensions
+	routine  string    // goroutine of the run, for the stack of an abandoned one
+	timer    *time.Timer
+	group    *group
+	change   settlement // what settling does
+	tries    int        // failed settlements in a row
+
+	// heartbeat
+	next       time.Time // when to act on it next
+	before     *hold
+	after      *hold
+	listed     bool
+	extending  bool
+	ask        int32 // seconds that the extension under way asks for
+	retries    int   // failed extensions in a row
+	settleSoon bool  // a change of visibility waits for the extension under way
+}
+
+var _ holdfast.Lease = (*hold)(nil)
+
+// Deadline implements holdfast.Lease.
+func (h *hold) Deadline() time.Time {
+	h.d.mu.Lock()
+	defer h.d.mu.Unlock()
+	return h.deadline
+}
+
+// Limit implements holdfast.Lease.
+func (h *hold) Limit() time.Time {
+	h.d.mu.Lock()
+	defer h.d.mu.Unlock()
+	return h.limit
+}
+
+// closed is what Done returns for a hold that ended before anyone asked.
+var closed = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+
+// Done implements holdfast.Lease.
+func (h *hold) Done() <-chan struct{} {
+	h.d.mu.Lock()
+	defer h.d.mu.Unlock()
+	if h.lost != nil || h.state == gone {
+		return closed
+	}
+	if h.done == nil {
+		h.done = make(chan struct{})
+	}
+	return h.done
+}
+
+// errSettled is the Err of a hold that ended in order.
+var errSettled = &lostError{why: "the message was settled"}
+
+// Err implements holdfast.Lease.
+func (h *hold) Err() error {
+	h.d.mu.Lock()
+	defer h.d.mu.Unlock()
+	if h.lost == nil && h.state == gone {
+		return errSettled
+	}
+	return h.lost
+}
+
+// Extend implements holdfast.Lease.
+func (h *hold) Extend(ctx context.Context) error { return h.d.beat.extendNow(ctx, h) }
+
+// OnRenew implements holdfast.Lease.
+func (h *hold) OnRenew(f func(time.Time, error)) (stop func()) {
+	h.d.mu.Lock()
+	defer h.d.mu.Unlock()
+	h.renew = f
+	return func() {
+		h.d.mu.Lock()
+		defer h.d.mu.Unlock()
+		h.renew = nil
+	}
+}
+
+// SetKey implements holdfast.Lease.
+func (h *hold) SetKey(key string) {
+	h.d.mu.Lock()
+	defer h.d.mu.Unlock()
+	h.key = key
+}
+
+// end marks the hold as over. Call with the dispatcher's lock held.
+func (h *hold) end() {
+	if h.done != nil {
+		close(h.done)
+		h.done = nil
+	}
+	if h.timer != nil {
+		h.timer.Stop()
+	}
+}
+
+// newestHandle returns the receipt handle to use: SQS makes a new one with each
+// receive, and an older one may be accepted without effect.
+func (h *hold) newestHandle() string {
+	h.d.mu.Lock()
+	defer h.d.mu.Unlock()
+	return h.handle
+}

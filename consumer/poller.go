@@ -1,0 +1,333 @@
+package consumer
+
+import (
+	"context"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/holdfast-go/holdfast"
+	"github.com/holdfast-go/holdfast/internal/jitter"
+)
+
+// pollers receives. One poller is enough for an idle queue (one empty receive
+// per long poll, whatever the concurrency); full receives double them, short
+// ones take them back.
+type pollers struct {
+	c    *Consumer
+	d    *dispatcher
+	turn chan struct{} // held by the one poller that waits for budget
+	wg   sync.WaitGroup
+
+	mu     sync.Mutex // guards active and target
+	active int
+	target int
+
+	failures atomic.Int32 // failed receives in a row
+}
+
+func newPollers(c *Consumer) *pollers {
+	return &pollers{c: c, d: c.d, turn: make(chan struct{}, 1), target: 1}
+}
+
+// run polls until ctx ends. Polls then under way go on until cut ends.
+func (p *pollers) run(ctx, cut context.Context) {
+	p.spawn(ctx, cut, 1)
+	<-ctx.Done()
+	p.wg.Wait()
+}
+
+func (p *pollers) spawn(ctx, cut context.Context, n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for ; n > 0 && p.active < p.target; n-- {
+		p.active++
+		p.wg.Go(func() { p.poll(ctx, cut) })
+	}
+}
+
+// most is how many pollers can be of use: what all budget asks for.
+func (p *pollers) most() int {
+	return max(1, (p.d.cfg.Concurrency+p.d.cfg.Prefetch+maxBatch-1)/maxBatch)
+}
+
+// leave takes the calling poller off the count, if there are more than wanted or
+// it must go.
+func (p *pollers) leave(must bool) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.active <= p.target && !must {
+		return false
+	}
+	p.active--
+	return true
+}
+
+// adjust sets the number of pollers by what a receive brought.
+func (p *pollers) adjust(ctx, cut context.Context, asked, got int) {
+	p.mu.Lock()
+	grow := 0
+	switch {
+	case got == 0:
+		p.target = 1
+	case got < asked:
+		p.target = max(1, p.target-1)
+	case asked == maxBatch || p.target == 1:
+		p.target = min(p.most(), 2*p.target)
+		grow = p.target - p.active
+	}
+	p.mu.Unlock()
+	if grow > 0 {
+		p.spawn(ctx, cut, grow)
+	}
+}
+
+func (p *pollers) poll(ctx, cut context.Context) {
+	attempt := "" // of a failed receive that is repeated
+	for {
+		asked, probe, ok := p.mayReceive(ctx)
+		if !ok {
+			return
+		}
+		if p.d.fifo && attempt == "" {
+			attempt = newToken()
+		}
+		began := time.Now()
+		ds, err := p.c.receive(cut, asked, attempt)
+		arrived := time.Now()
+		took := arrived.Sub(began)
+		if len(ds) == asked {
+			p.d.tookReceive(took)
+		}
+		if probe {
+			p.c.gates.probing(ds)
+		}
+		p.d.arrived(asked, ds, arrived)
+		p.c.giveBackIfStopped()
+		if err != nil {
+			if cut.Err() == nil {
+				p.failed(ctx, err)
+			} else {
+				p.c.stats.pollsCut.Add(1)
+			}
+		} else {
+			attempt = ""
+			p.c.stats.polled(len(ds))
+			if p.failures.Swap(0) > 0 {
+				p.c.health.clear(problemReceive)
+				p.c.recovered(ctx)
+			}
+			if !probe {
+				p.adjust(ctx, cut, asked, len(ds))
+			}
+		}
+	}
+}
+
+// mayReceive waits until all gates are open and there is room for what a receive
+// would bring, and reserves that room. Where it returns false the poller is one
+// too many, or ctx has ended, and it is not counted any more.
+func (p *pollers) mayReceive(ctx context.Context) (asked int, probe, ok bool) {
+	for {
+		select {
+		case <-ctx.Done():
+			p.leave(true)
+			return 0, false, false
+		case p.turn <- struct{}{}:
+		}
+		if p.leave(false) {
+			<-p.turn
+			return 0, false, false
+		}
+		probe, ok = p.c.gates.wait(ctx)
+		if ok {
+			asked, ok = p.d.reserve(ctx, probe)
+		}
+		<-p.turn
+		if !ok {
+			p.leave(true)
+			return 0, false, false
+		}
+		// A gate may have closed, or ctx ended, while this poller waited for room.
+		if ctx.Err() == nil && (probe || p.c.gates.open()) {
+			return asked, probe, true
+		}
+		p.d.unreserve(asked)
+	}
+}
+
+// failed backs off after a failed receive, says so, and leaves one poller.
+func (p *pollers) failed(ctx context.Context, err error) {
+	n := int(p.failures.Add(1))
+	p.mu.Lock()
+	p.target = 1
+	p.mu.Unlock()
+
+	f := p.c.t.classify(err)
+	wait := jitter.Equal(200*time.Millisecond, 10*time.Second, n)
+	if f.slow() {
+		wait = jitter.Equal(2*time.Second, 30*time.Second, n)
+	}
+	if f.slow() || f == overLimit || n >= 3 {
+		p.c.health.set(problemReceive, p.c.explain("sqs:ReceiveMessage", f, err))
+	}
+	p.c.stats.pollErrors.Add(1)
+	p.c.log.Warn("receive failed", "queue", p.c.queueName(), "error", err, "failures", n, "backoff", wait)
+	call(p.c, p.d.cfg.Hooks.PollFailed, holdfast.PollFailedEvent{Err: err, Fatal: f.slow(), Failures: n, Backoff: wait})
+	pause(ctx, wait)
+}
+
+// pause waits for d or the end of ctx.
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+// pace measures how fast slots come free and how long a full receive takes. From
+// them follows how many messages to have on the way so that slots do not wait.
+type pace struct {
+	finished int // since last
+	last     time.Time
+	rate     float64       // runs finished per second
+	receive  time.Duration // a receive that came back full
+}
+
+// sample folds the runs finished since the last sample into the rate.
+func (p *pace) sample(now time.Time) {
+	dt := now.Sub(p.last)
+	if dt < 5*time.Millisecond {
+		return
+	}
+	const memory = 100 * time.Millisecond
+	weight := 1 - math.Exp(-float64(dt)/float64(memory))
+	p.rate += weight * (float64(p.finished)/dt.Seconds() - p.rate)
+	p.finished, p.last = 0, now
+}
+
+// tookReceive notes the length of a full receive. The shorter ones count more: a
+// long poll that waited for its messages was not slow.
+func (d *dispatcher) tookReceive(took time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	p := &d.pace
+	switch {
+	case p.receive == 0 || took < p.receive:
+		p.receive = took
+	default:
+		p.receive += (min(took, time.Second) - p.receive) / 8
+	}
+}
+
+// ahead is the number of messages worth having beyond the slots: those that come
+// free within one receive. Call with mu held.
+func (d *dispatcher) ahead() int {
+	return min(d.cfg.Prefetch, int(d.pace.rate*d.pace.receive.Seconds()+0.5))
+}
+
+// gather is how long a poller waits for slots to make a receive of ten out of
+// several small ones, where they are about to come free.
+const gather = 5 * time.Millisecond
+
+// room says how many messages to ask for now: 0 where it must wait, with a time
+// after which to ask again where waiting a little makes a fuller receive. Call
+// with mu held.
+func (d *dispatcher) room(now time.Time, waited bool) (n int, again time.Duration) {
+	d.pace.sample(now)
+	if d.bytes >= d.cfg.HeldBytes {
+		return 0, 0
+	}
+	live := d.n[queued] + d.n[delayed] + d.n[running] + d.reserved
+	total := live + d.n[settling]
+	coming := d.reserved
+	free := d.cfg.Concurrency + d.ahead() - live
+	if d.fifo {
+		// Ten messages may be of one group, of which one runs: what counts is
+		// whether slots are idle.
+		coming = d.polls
+		if d.cfg.Concurrency-d.n[running]-d.ready.len()-d.resumed.len()-coming > 0 {
+			free = 10*d.cfg.Concurrency - total
+		}
+		free = min(free, max(10*d.cfg.Concurrency, d.cfg.Concurrency+d.cfg.Prefetch)-total)
+	} else {
+		free = min(free, d.cfg.Concurrency+d.cfg.Prefetch-total)
+	}
+	full := min(maxBatch, d.cfg.Concurrency)
+	if free >= full {
+		return min(free, maxBatch), 0
+	}
+	if free <= 0 || d.cfg.Concurrency-d.n[running]-d.ready.len()-d.resumed.len()-coming <= 0 {
+		return 0, 0
+	}
+	if !waited && d.pace.rate > 0 {
+		if eta := float64(full-free) / d.pace.rate; eta < gather.Seconds() {
+			return 0, gather
+		}
+	}
+	return free, 0
+}
+
+// reserve waits for room and takes it. A probe asks for one message.
+func (d *dispatcher) reserve(ctx context.Context, probe bool) (int, bool) {
+	waited := false
+	var timer *time.Timer
+	for {
+		d.mu.Lock()
+		n, again := d.room(time.Now(), waited)
+		if n > 0 {
+			if probe {
+				n = 1
+			}
+			d.wanted = false
+			d.reserved += n
+			d.polls++
+			d.mu.Unlock()
+			return n, true
+		}
+		if again > 0 && timer == nil {
+			timer = time.NewTimer(again)
+			defer timer.Stop()
+		}
+		d.wanted, d.gathering = true, timer != nil && !waited
+		d.mu.Unlock()
+
+		var tick <-chan time.Time
+		if timer != nil && !waited {
+			tick = timer.C
+		}
+		select {
+		case <-ctx.Done():
+			return 0, false
+		case <-d.budget:
+		case <-tick:
+			waited = true
+		}
+	}
+}
+
+func (d *dispatcher) unreserve(n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.reserved -= n
+	d.polls--
+	d.wakePoller()
+}
+
+// wakePoller wakes the poller that waits, when there is room. Call with mu held.
+func (d *dispatcher) wakePoller() {
+	if !d.wanted {
+		return
+	}
+	if n, again := d.room(time.Now(), false); n == 0 && (again == 0 || d.gathering) {
+		return
+	}
+	d.wanted = false
+	select {
+	case d.budget <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,296 @@
+package consumer
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/holdfast-go/holdfast"
+	"github.com/holdfast-go/holdfast/internal/batch"
+	"github.com/holdfast-go/holdfast/internal/jitter"
+)
+
+// settlement is what becomes of a message after a run.
+type settlement struct {
+	outcome holdfast.Outcome
+	err     error           // why it is not done
+	delay   time.Duration   // for Retried
+	here    bool            // retried here, under the same hold
+	waits   bool            // retried here without counting as an attempt
+	cause   string          // for DeadLettered, and where that could not be
+	ready   <-chan struct{} // for a parked one
+}
+
+// settler makes settlements happen, in batches.
+type settler struct {
+	c       *Consumer
+	d       *dispatcher
+	deletes *batch.Batcher[*hold]
+	changes *batch.Batcher[*hold]
+	letters *batch.Batcher[*hold]
+
+	failures atomic.Int32 // failed calls in a row
+}
+
+func newSettler(c *Consumer, fifo bool) *settler {
+	s := &settler{c: c, d: c.d}
+	linger, workers := max(0, c.cfg.DeleteLinger), 16
+	if fifo {
+		// The next of the group waits for the delete. Completions that come while
+		// a delete is under way share the next one.
+		linger, workers = 0, 2
+	}
+	s.deletes = batch.New(batch.Config[*hold]{Size: maxBatch, Linger: linger, Workers: workers, Flush: s.delete})
+	s.changes = batch.New(batch.Config[*hold]{Size: maxBatch, Linger: linger, Workers: 8, Flush: s.change})
+	s.letters = batch.New(batch.Config[*hold]{Size: 1, Workers: 8, Flush: s.deadLetter})
+	return s
+}
+
+// flush ends the linger of what waits: nothing else is in flight that could join.
+func (s *settler) flush() {
+	s.deletes.FlushNow()
+	s.changes.FlushNow()
+}
+
+// apply changes the state of h by a settlement and returns what to do about it
+// without the lock. Call with mu held.
+func (d *dispatcher) apply(h *hold, s settlement) func() {
+	h.change = s
+	switch {
+	case s.outcome == holdfast.Unsettled:
+		if h.dropped {
+			d.abandoned--
+		}
+		after := d.giveBack(d.behind(h), s.err)
+		d.forget(h)
+		return func() {
+			d.c.stats.count(s.outcome)
+			if h.dropped {
+				d.c.abandonedChanged()
+			}
+			after()
+		}
+	case s.ready != nil:
+		d.move(h, parked)
+		return func() {
+			call(d.c, d.cfg.Hooks.Parked, holdfast.ParkedEvent{Message: &h.msg})
+			d.c.goWait(h, s.ready)
+		}
+	case s.here && d.draining:
+		s.outcome, s.here = holdfast.GaveBack, false
+		h.change = s
+		return d.c.settler.begin(h)
+	case s.here:
+		if !h.cut && !s.waits {
+			h.reruns++
+		}
+		d.move(h, delayed)
+		h.timer = time.AfterFunc(s.delay, func() { d.again(h) })
+		return func() {
+			d.c.stats.count(s.outcome)
+			d.c.tellOrphan(h, s)
+		}
+	}
+	begun := d.c.settler.begin(h)
+	return func() {
+		d.c.tellOrphan(h, s)
+		begun()
+	}
+}
+
+// begin gets the settlement in h.change under way: it moves h to settling and
+// returns what to do without the lock. Call with mu held.
+func (s *settler) begin(h *hold) func() {
+	s.d.move(h, settling)
+	switch h.change.outcome {
+	case holdfast.Done, holdfast.Discarded:
+		return func() { s.deletes.Add(h) }
+	case holdfast.DeadLettered:
+		return func() { s.letters.Add(h) }
+	}
+	// An extension that overtook the change would undo its delay.
+	s.d.beat.unlist(h)
+	after := s.d.giveBack(s.d.behind(h), h.change.err)
+	if h.extending {
+		h.settleSoon = true
+		return after
+	}
+	return func() {
+		s.changes.Add(h)
+		after()
+	}
+}
+
+// giveBack gets holds, which behind took off their group, on their way back.
+// Call with mu held.
+func (d *dispatcher) giveBack(holds []*hold, why error) func() {
+	if len(holds) == 0 {
+		return func() {}
+	}
+	var now []*hold
+	for _, h := range holds {
+		h.change = settlement{outcome: holdfast.GaveBack, err: why}
+		d.beat.unlist(h)
+		if h.extending {
+			h.settleSoon = true
+			continue
+		}
+		now = append(now, h)
+	}
+	return func() {
+		for _, h := range now {
+			d.c.settler.changes.Add(h)
+		}
+	}
+}
+
+// again makes a delayed message ready.
+func (d *dispatcher) again(h *hold) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if h.state != delayed {
+		return
+	}
+	d.move(h, queued)
+	d.ready.push(h)
+	d.dispatch()
+}
+
+// resume makes a parked message ready.
+func (d *dispatcher) resume(h *hold) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if h.state != parked {
+		return
+	}
+	d.resumed.push(h)
+	d.dispatch()
+}
+
+// delete deletes up to ten messages.
+func (s *settler) delete(hs []*hold) {
+	handles := make([]string, len(hs))
+	results := make([]error, len(hs))
+	s.d.mu.Lock()
+	for i, h := range hs {
+		handles[i] = h.handle
+	}
+	s.d.mu.Unlock()
+	err := s.c.settleCall(func(ctx context.Context) error { return s.c.t.delete(ctx, handles, results) })
+	s.c.stats.deleteCalls.Add(1)
+	s.sort(hs, handles, results, err, "sqs:DeleteMessage", s.deletes)
+}
+
+// change sets the visibility of up to ten messages.
+func (s *settler) change(hs []*hold) {
+	handles := make([]string, len(hs))
+	delays := make([]int32, len(hs))
+	results := make([]error, len(hs))
+	s.d.mu.Lock()
+	for i, h := range hs {
+		handles[i] = h.handle
+		delays[i] = seconds(h.change.delay)
+	}
+	s.d.mu.Unlock()
+	err := s.c.settleCall(func(ctx context.Context) error { return s.c.t.extend(ctx, handles, delays, results) })
+	s.c.stats.changeCalls.Add(1)
+	s.sort(hs, handles, results, err, "sqs:ChangeMessageVisibility", s.changes)
+}
+
+// sort goes through the answers to a batch: what SQS confirmed is over, what it
+// refused for good is told, the rest is tried again.
+func (s *settler) sort(hs []*hold, handles []string, results []error, err error, action string, again *batch.Batcher[*hold]) {
+	whole := transient
+	if err != nil {
+		whole = s.c.t.classify(err)
+		if n := s.failures.Add(1); n >= 3 || whole.slow() {
+			s.c.health.set(problemSettle, s.c.explain(action, whole, err))
+		}
+		s.c.log.Warn("settling failed", "action", action, "messages", len(hs), "error", err)
+	} else if s.failures.Swap(0) > 0 {
+		s.c.health.clear(problemSettle)
+	}
+	for i, h := range hs {
+		e, f := results[i], whole
+		if err != nil {
+			e = err
+		} else if e != nil {
+			f = s.c.t.classify(e)
+		}
+		switch {
+		case e == nil && h.newestHandle() == handles[i]:
+			s.confirmed(h)
+		case e == nil:
+			// A newer receive came meanwhile: what SQS confirmed may have had no
+			// effect.
+			again.Add(h)
+		case f == transient || f == overLimit || f == denied:
+			s.retry(h, e, again)
+		default:
+			s.refused(h, action, e)
+		}
+	}
+}
+
+// retry tries a settlement again after a while. A change that cannot be made is
+// given up when the hold ends, as the message then comes back by itself.
+func (s *settler) retry(h *hold, err error, again *batch.Batcher[*hold]) {
+	s.d.mu.Lock()
+	h.tries++
+	wait := jitter.Equal(100*time.Millisecond, 5*time.Second, h.tries)
+	late := h.lost != nil || (again == s.changes && time.Now().Add(wait).After(h.deadline))
+	s.d.mu.Unlock()
+	if late {
+		s.refused(h, "settle", err)
+		return
+	}
+	time.AfterFunc(wait, func() { again.Add(h) })
+}
+
+// refused gives up on a settlement: the message comes back when its visibility
+// ends, if it still exists.
+func (s *settler) refused(h *hold, action string, err error) {
+	s.d.mu.Lock()
+	if h.state == gone {
+		s.d.mu.Unlock()
+		return
+	}
+	lost := h.lost
+	if lost == nil {
+		lost = &lostError{why: action + " was refused", err: err}
+		h.lost = lost
+	}
+	after := s.d.giveBack(s.d.behind(h), lost)
+	s.d.forget(h)
+	s.d.mu.Unlock()
+	after()
+	s.c.stats.count(holdfast.Unsettled)
+	s.c.log.Warn("message could not be settled and may come back", "message", h.id, "action", action, "error", err)
+	call(s.c, s.c.cfg.Hooks.LeaseLost, holdfast.LeaseLostEvent{Message: &h.msg, Err: lost})
+}
+
+// confirmed ends a hold whose settlement SQS confirmed, and tells of it.
+func (s *settler) confirmed(h *hold) {
+	now := time.Now()
+	s.d.mu.Lock()
+	if h.state == gone {
+		s.d.mu.Unlock()
+		return
+	}
+	s.d.forget(h)
+	s.d.mu.Unlock()
+	change := h.change
+	s.c.stats.count(change.outcome)
+	if f := s.c.cfg.Hooks.Settled; f != nil {
+		call(s.c, f, holdfast.SettledEvent{
+			Message: &h.msg, Outcome: change.outcome, Err: change.err, Delay: change.delay, Age: now.Sub(h.sentAt),
+		})
+	}
+	err := change.err
+	if change.outcome == holdfast.Done || change.outcome == holdfast.Discarded {
+		err = nil
+	}
+	for _, m := range s.c.settlers {
+		call(s.c, func(err error) { m.Settled(&h.msg, err) }, err)
+	}
+}

@@ -1,0 +1,223 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/holdfast-go/holdfast"
+	"github.com/holdfast-go/holdfast/internal/routine"
+)
+
+// worker is one goroutine that runs handlers. Workers are started as slots are
+// first needed and then wait for more: a warm stack is worth keeping.
+type worker struct {
+	d       *dispatcher
+	work    chan *hold
+	current *hold
+	routine string
+}
+
+// run works until the dispatcher closes the worker's channel.
+func (w *worker) run() {
+	w.routine = routine.Name()
+	// A handler that calls runtime.Goexit takes this goroutine with it: the
+	// message is settled as after a panic and another goroutine goes on.
+	defer func() {
+		h := w.current
+		if h == nil {
+			return
+		}
+		err := &holdfast.PanicError{Goexit: true, Stack: debug.Stack()}
+		w.current = nil
+		if next := w.d.finished(w, h, err); next != nil {
+			w.work <- next
+		}
+		w.d.c.goWorker(w)
+	}()
+	for h := range w.work {
+		for h != nil {
+			w.current = h
+			err := w.handle(h)
+			w.current = nil
+			h = w.d.finished(w, h, err)
+		}
+	}
+}
+
+// handle runs the chain for h and makes an error of a panic.
+func (w *worker) handle(h *hold) (err error) {
+	d := w.d
+	ctx, cancel := context.WithCancelCause(d.c.workCtx)
+	defer cancel(nil)
+	d.mu.Lock()
+	h.cancel, h.cut, h.routine = cancel, h.lost != nil, w.routine
+	if h.ran {
+		// What ran before may have written to the message.
+		d.c.remake(h)
+	}
+	h.ran = true
+	h.msg.Attempt = h.receives + h.reruns
+	if h.cut {
+		cancel(h.lost)
+	}
+	d.mu.Unlock()
+
+	if f := d.cfg.Hooks.Started; f != nil {
+		call(d.c, f, holdfast.StartedEvent{Message: &h.msg, Waited: h.started.Sub(h.arrived)})
+	}
+	if h.confirmation {
+		return errConfirmation
+	}
+	returned := false
+	defer func() {
+		if returned {
+			return
+		}
+		// recover returns nil for Goexit, which run deals with.
+		if v := recover(); v != nil {
+			err = &holdfast.PanicError{Value: v, Stack: debug.Stack()}
+		}
+	}()
+	err = d.c.chain.Handle(holdfast.NewContext(ctx, &h.msg, h), &h.msg)
+	returned = true
+	return err
+}
+
+// finished decides what becomes of h, gets that under way, and returns the
+// worker's next message; nil where the worker has to wait.
+func (d *dispatcher) finished(w *worker, h *hold, err error) (next *hold) {
+	now := time.Now()
+	d.mu.Lock()
+	took := now.Sub(h.started)
+	h.cancel = nil
+	if h.state != running { // the stop is over and has left this handler behind
+		next = d.next(w)
+		d.mu.Unlock()
+		return next
+	}
+	d.pace.finished++
+	s := d.judge(h, err, now)
+	after := d.apply(h, s)
+	next = d.next(w)
+	d.wakePoller()
+	d.tellStop()
+	last := d.n[running] == 0
+	d.mu.Unlock()
+
+	var p *holdfast.PanicError
+	if errors.As(err, &p) {
+		d.c.stats.panics.Add(1)
+		d.c.log.Error("handler panicked", "message", h.id, "error", p, "stack", string(p.Stack))
+	}
+	if f := d.cfg.Hooks.Finished; f != nil {
+		call(d.c, f, holdfast.FinishedEvent{Message: &h.msg, Err: err, Took: took, Outcome: s.outcome})
+	}
+	after()
+	if last {
+		d.c.settler.flush()
+	}
+	return next
+}
+
+// watchdog cancels handlers that run too long and gives up on those that do not
+// heed it, so that a hung handler is seen and its message freed.
+func (d *dispatcher) watchdog(ctx context.Context) {
+	if d.cfg.HandlerTimeout < 0 {
+		return
+	}
+	const heed = time.Minute // from the cancel until a handler counts as abandoned
+	t := time.NewTimer(min(d.cfg.HandlerTimeout, heed))
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		now := time.Now()
+		wake := now.Add(d.cfg.HandlerTimeout)
+		var abandoned []*hold
+		var afters []func()
+		d.mu.Lock()
+		for _, h := range d.held {
+			if h.state != running || h.dropped {
+				continue
+			}
+			due := h.started.Add(d.cfg.HandlerTimeout)
+			if due.After(now) {
+				wake = earlier(wake, due)
+				continue
+			}
+			if h.canceled.IsZero() {
+				h.canceled = now
+				if h.cancel != nil {
+					h.cancel(holdfast.ErrHandlerTimeout)
+				}
+			}
+			if due = h.canceled.Add(heed); due.After(now) {
+				wake = earlier(wake, due)
+				continue
+			}
+			abandoned = append(abandoned, h)
+			afters = append(afters, d.abandon(h))
+		}
+		d.mu.Unlock()
+		for i, h := range abandoned {
+			afters[i]()
+			d.c.tellAbandoned(h, now)
+		}
+		t.Reset(time.Until(wake))
+	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// abandon gives up on the handler of h: its slot stays taken, but its message is
+// extended no more, and when it comes back it is a message like any other. Call
+// with mu held.
+func (d *dispatcher) abandon(h *hold) func() {
+	h.dropped = true
+	d.abandoned++
+	d.beat.unlist(h)
+	delete(d.held, h.id)
+	after := d.giveBack(d.behind(h), errAbandoned)
+	if h.group != nil {
+		d.leave(h.group, h)
+		h.group = nil
+	}
+	return after
+}
+
+// abandonedChanged tells health how many slots abandoned handlers have taken.
+func (c *Consumer) abandonedChanged() {
+	c.d.mu.Lock()
+	n := c.d.abandoned
+	c.d.mu.Unlock()
+	err := fmt.Errorf("%d of %d slots are taken by handlers that do not heed their context", n, c.cfg.Concurrency)
+	switch {
+	case n == 0:
+		c.health.revive(problemAbandoned)
+	case 2*n >= c.cfg.Concurrency:
+		c.health.die(problemAbandoned, err)
+	default:
+		c.health.revive(problemAbandoned)
+		c.health.set(problemAbandoned, err)
+	}
+}
+
+// tellAbandoned tells the world of a handler that does not end.
+func (c *Consumer) tellAbandoned(h *hold, now time.Time) {
+	c.stats.abandoned.Add(1)
+	stack := routine.Stack(h.routine)
+	c.abandonedChanged()
+	c.log.Error("handler abandoned: it does not heed its context", "message", h.id, "running", now.Sub(h.started), "stack", stack)
+	call(c, c.cfg.Hooks.Abandoned, holdfast.AbandonedEvent{Message: &h.msg, Running: now.Sub(h.started), Stack: stack})
+}
