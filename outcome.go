@@ -69,3 +69,24 @@ func text(err error) string {
 	}
 	return err.Error()
 }
+
+// Verb returns the outermost outcome verb in err's tree: a *PermanentError,
+// *RetryAfterError, *DiscardError or *ParkError; nil where there is none. It is
+// what the runtime goes by where verbs are nested.
+func Verb(err error) error {
+	switch e := err.(type) {
+	case nil:
+		return nil
+	case *PermanentError, *RetryAfterError, *DiscardError, *ParkError:
+		return err
+	case interface{ Unwrap() error }:
+		return Verb(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, err := range e.Unwrap() {
+			if v := Verb(err); v != nil {
+				return v
+			}
+		}
+	}
+	return nil
+}

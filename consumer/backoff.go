@@ -31,62 +31,58 @@ func (d *dispatcher) judge(h *hold, err error, now time.Time) settlement {
 		d.c.deploy.Succeeded(h.id, now)
 		return settlement{outcome: holdfast.Done}
 	}
-	var discard *holdfast.DiscardError
-	var park *holdfast.ParkError
-	switch {
-	case errors.As(err, &discard):
-		d.c.deploy.Succeeded(h.id, now)
-		return settlement{outcome: holdfast.Discarded, err: err}
-	case errors.As(err, &park):
+	verb := holdfast.Verb(err)
+	if park, ok := verb.(*holdfast.ParkError); ok {
 		if park.Ready != nil && d.mayPark(h, now) {
-			return settlement{outcome: holdfast.Retried, err: err, here: true, ready: park.Ready}
+			return waitFor(park.Ready, err)
 		}
 		if d.stopped || d.draining {
 			return settlement{outcome: holdfast.GaveBack, err: err}
 		}
 		err = park.Fallback
-		if err == nil || errors.As(err, new(*holdfast.ParkError)) {
-			err = fmt.Errorf("could not be parked: %w", park)
+		verb = holdfast.Verb(err)
+		if _, again := verb.(*holdfast.ParkError); again || err == nil {
+			err, verb = fmt.Errorf("could not be parked: %s", park), nil
 		}
-		if errors.As(err, &discard) {
-			return settlement{outcome: holdfast.Discarded, err: err}
-		}
+	}
+	if _, ok := verb.(*holdfast.DiscardError); ok {
+		d.c.deploy.Succeeded(h.id, now)
+		return settlement{outcome: holdfast.Discarded, err: err}
 	}
 	if h.lost != nil {
 		// A claim outlived the visibility, and its handler failed: the message
 		// comes back by itself.
 		return settlement{outcome: holdfast.Unsettled, err: err}
 	}
-	return d.judgeFailure(h, err, now)
+	return d.judgeFailure(h, err, verb, now)
 }
 
 // judgeFailure is judge for errors that are neither success nor waiting.
-func (d *dispatcher) judgeFailure(h *hold, err error, now time.Time) settlement {
-	var (
-		permanent *holdfast.PermanentError
-		after     *holdfast.RetryAfterError
-		cause     string
-	)
-	last := d.c.source().MaxReceiveCount > 0 && h.receives+h.reruns >= d.c.source().MaxReceiveCount
-	delay := jitter.Full(d.cfg.BackoffBase, d.cfg.BackoffMax, h.receives+h.reruns)
-	waits := false
-	switch {
-	case errors.As(err, &permanent):
+func (d *dispatcher) judgeFailure(h *hold, err, verb error, now time.Time) settlement {
+	attempt := h.receives + h.reruns
+	last := d.c.source().MaxReceiveCount > 0 && attempt >= d.c.source().MaxReceiveCount
+	delay := jitter.Full(d.cfg.BackoffBase, d.cfg.BackoffMax, attempt)
+	cause, waits := "", false
+	switch v := verb.(type) {
+	case *holdfast.PermanentError:
 		cause = causePermanent
-	case errors.Is(err, errConfirmation):
-		cause = causeConfirmation
-	case errors.As(err, new(*holdfast.DecodeError)):
-		cause = d.onAttempt(h, causeUndecodable)
-	case errors.As(err, new(*holdfast.RouteError)):
-		cause = d.onAttempt(h, causeNoRoute)
-	case errors.As(err, &after):
-		if after.Delay < 0 || after.Delay > maxHold {
-			err = fmt.Errorf("RetryAfter delay is %v; it must be 0s to 12h0m0s: %w", after.Delay, err)
+	case *holdfast.RetryAfterError:
+		if v.Delay < 0 || v.Delay > maxHold {
+			err = fmt.Errorf("RetryAfter delay is %v; it must be 0s to 12h0m0s: %w", v.Delay, err)
 			break
 		}
-		delay, waits = after.Delay, true
-	case errors.Is(err, holdfast.ErrStopping), d.stopped:
-		return settlement{outcome: holdfast.GaveBack, err: err}
+		delay, waits = v.Delay, true
+	default:
+		switch {
+		case errors.Is(err, errConfirmation):
+			cause = causeConfirmation
+		case errors.As(err, new(*holdfast.DecodeError)) && attempt >= d.cfg.DecodeAttempts:
+			cause = causeUndecodable
+		case errors.As(err, new(*holdfast.RouteError)) && attempt >= d.cfg.DecodeAttempts:
+			cause = causeNoRoute
+		case d.stopped:
+			return settlement{outcome: holdfast.GaveBack, err: err}
+		}
 	}
 	if cause == "" && last && !waits {
 		cause = causeExhausted
@@ -102,7 +98,7 @@ func (d *dispatcher) judgeFailure(h *hold, err error, now time.Time) settlement 
 			return settlement{outcome: holdfast.DeadLettered, err: err, cause: cause}
 		}
 		if d.mayPark(h, now) {
-			return settlement{outcome: holdfast.Retried, err: err, here: true, ready: d.c.deploy.WaitFor(h.id)}
+			return waitFor(d.c.deploy.WaitFor(h.id), err)
 		}
 	} else {
 		d.c.deploy.Failed(h.id, now)
@@ -111,11 +107,9 @@ func (d *dispatcher) judgeFailure(h *hold, err error, now time.Time) settlement 
 	if d.fifo && delay < room {
 		return settlement{outcome: holdfast.Retried, err: err, delay: delay, here: true, waits: waits, cause: cause}
 	}
-	if last && waits && delay < room {
+	if last && waits && delay < room && d.mayPark(h, now) {
 		// Another receive would be one too many, and waiting is not failing.
-		if d.mayPark(h, now) {
-			return settlement{outcome: holdfast.Retried, err: err, here: true, ready: afterDelay(delay)}
-		}
+		return waitFor(afterDelay(delay), err)
 	}
 	return settlement{outcome: holdfast.Retried, err: err, delay: max(0, min(delay, h.limit.Sub(now))), cause: cause}
 }
@@ -126,12 +120,9 @@ func afterDelay(d time.Duration) <-chan struct{} {
 	return c
 }
 
-// onAttempt is the cause where this is the attempt to dead-letter on.
-func (d *dispatcher) onAttempt(h *hold, cause string) string {
-	if h.receives+h.reruns >= d.cfg.DecodeAttempts {
-		return cause
-	}
-	return ""
+// waitFor has the message run again here when ready is closed.
+func waitFor(ready <-chan struct{}, err error) settlement {
+	return settlement{outcome: holdfast.Retried, err: err, here: true, ready: ready}
 }
 
 // pastRetention tells whether SQS would have dropped the message by then. A

@@ -85,25 +85,24 @@ func (l logging) log(ctx context.Context, m *holdfast.Message, begun time.Time, 
 
 // classify tells what err asks for, in the order in which the runtime looks.
 func classify(ctx context.Context, err error) (string, slog.Level) {
-	var (
-		discard   *holdfast.DiscardError
-		park      *holdfast.ParkError
-		permanent *holdfast.PermanentError
-		after     *holdfast.RetryAfterError
-		cause     = context.Cause(ctx)
-	)
+	cause := context.Cause(ctx)
 	switch {
 	case errors.Is(err, holdfast.ErrLeaseLost), errors.Is(cause, holdfast.ErrLeaseLost):
 		return holdfast.Unsettled.String(), slog.LevelWarn
 	case err == nil:
 		return holdfast.Done.String(), slog.LevelInfo
-	case errors.As(err, &discard):
+	}
+	switch holdfast.Verb(err).(type) {
+	case *holdfast.DiscardError:
 		return holdfast.Discarded.String(), slog.LevelInfo
-	case errors.As(err, &park):
+	case *holdfast.ParkError:
 		return "parked", slog.LevelDebug
-	case errors.As(err, &permanent):
+	case *holdfast.PermanentError:
 		return holdfast.DeadLettered.String(), slog.LevelError
-	case errors.Is(cause, holdfast.ErrStopping) && !errors.As(err, &after):
+	case *holdfast.RetryAfterError:
+		return holdfast.Retried.String(), slog.LevelWarn
+	}
+	if errors.Is(cause, holdfast.ErrStopping) {
 		return holdfast.GaveBack.String(), slog.LevelInfo
 	}
 	return holdfast.Retried.String(), slog.LevelWarn
