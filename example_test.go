@@ -106,6 +106,13 @@ func ExamplePark() {
 	// Output: parked, else retry after 1m0s: warehouse is closed
 }
 
+func ExampleVerb() {
+	err := fmt.Errorf("charge: %w", holdfast.RetryAfter(time.Minute, holdfast.Permanent(errors.New("card expired"))))
+	_, retried := holdfast.Verb(err).(*holdfast.RetryAfterError)
+	fmt.Println(retried)
+	// Output: true
+}
+
 func ExampleMessageFrom() {
 	h := holdfast.JSON(func(ctx context.Context, o Order) error {
 		m, ok := holdfast.MessageFrom(ctx)

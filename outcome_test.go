@@ -53,6 +53,35 @@ func TestVerbsAreFoundInWrappedErrors(t *testing.T) {
 	})
 }
 
+func TestVerbIsTheOutermost(t *testing.T) {
+	t.Parallel()
+	because := errors.New("because")
+	permanent, discard := holdfast.Permanent(because), holdfast.Discard(because)
+	after, park := holdfast.RetryAfter(time.Second, discard), holdfast.Park(nil, permanent)
+	tests := map[string]struct{ err, want error }{
+		"nothing has none":                           {nil, nil},
+		"a plain error has none":                     {because, nil},
+		"a wrapped plain error has none":             {fmt.Errorf("charge: %w", because), nil},
+		"a verb is its own":                          {permanent, permanent},
+		"a wrapped verb":                             {fmt.Errorf("charge: %w", discard), discard},
+		"a verb around a verb":                       {after, after},
+		"a verb beside errors":                       {errors.Join(because, fmt.Errorf("charge: %w", permanent)), permanent},
+		"the first of verbs side by side":            {fmt.Errorf("%w, then %w", discard, permanent), discard},
+		"a fallback is not looked at":                {fmt.Errorf("charge: %w", park), park},
+		"a panic with a verb":                        {&holdfast.PanicError{Value: permanent}, permanent},
+		"what cannot be decoded has none":            {&holdfast.DecodeError{Type: "int", Err: because}, nil},
+		"a verb wrapped twice, below a joined error": {fmt.Errorf("a: %w", errors.Join(because, fmt.Errorf("b: %w", after))), after},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := holdfast.Verb(tt.err); got != tt.want {
+				t.Errorf("Verb(%v) = %v, want %v", tt.err, got, tt.want)
+			}
+		})
+	}
+}
+
 func TestErrorsSayWhatTheyAre(t *testing.T) {
 	t.Parallel()
 	because := errors.New("because")

@@ -96,6 +96,7 @@ func TestLoggingClassifiesRuns(t *testing.T) {
 		"Discard is discarded":                   {err: holdfast.Discard(because), outcome: "discarded", level: "INFO"},
 		"Permanent is dead-lettered":             {err: holdfast.Permanent(because), outcome: "dead-lettered", level: "ERROR"},
 		"a wrapped verb is seen":                 {err: fmt.Errorf("charge: %w", holdfast.Permanent(because)), outcome: "dead-lettered", level: "ERROR"},
+		"the outermost verb counts":              {err: holdfast.Discard(holdfast.Permanent(because)), outcome: "discarded", level: "INFO"},
 		"Park is parked":                         {err: holdfast.Park(nil, because), outcome: "parked", level: "DEBUG"},
 		"a lost lease leaves the message":        {err: fmt.Errorf("claim: %w", holdfast.ErrLeaseLost), outcome: "unsettled", level: "WARN"},
 		"what comes after a lost lease too":      {ctx: ended(holdfast.ErrLeaseLost), err: holdfast.Permanent(because), outcome: "unsettled", level: "WARN"},
