@@ -57,8 +57,9 @@ type message struct {
 	changed   bool      // visibility was changed since the newest receive
 	haunting  haunting  // whether it comes back after its delete (a fault)
 
-	timer  int // place in queue.timers, -1 when in none
-	expiry int // place in queue.expiry
+	timer          int      // place in queue.timers, -1 when in none
+	older, younger *message // in queue.ages
+	late           int      // place on the heap of queue.ages, -1 when in the list
 
 	next, prev *message // on its shelf
 	shelved    bool

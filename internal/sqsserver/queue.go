@@ -26,7 +26,7 @@ type queue struct {
 	messages map[uint64]*message // by serial
 	shelf    shelf
 	timers   schedule // delayed and in flight, by visibleAt
-	expiry   schedule // all, by enqueued
+	ages     ages     // all, by enqueued
 
 	delayed     int
 	inFlight    int
@@ -55,7 +55,7 @@ func newQueue(s *Server, key queueKey, set settings, now time.Time) *queue {
 		modified: now,
 		messages: make(map[uint64]*message),
 		timers:   visibilitySchedule(),
-		expiry:   expirySchedule(),
+		ages:     newAges(),
 		shelf:    &standardShelf{},
 		history:  history{off: s.cfg.NoHistory},
 	}
@@ -82,7 +82,7 @@ func (q *queue) advance(now time.Time) {
 	for m := q.timers.first(); m != nil && !m.visibleAt.After(now); m = q.timers.first() {
 		q.show(m)
 	}
-	for m := q.expiry.first(); m != nil && !m.enqueued.Add(q.settings.retention).After(now); m = q.expiry.first() {
+	for m := q.ages.oldest(); m != nil && !m.enqueued.Add(q.settings.retention).After(now); m = q.ages.oldest() {
 		q.history.expired(m, now)
 		q.drop(m)
 	}
@@ -104,7 +104,7 @@ func (q *queue) enter(m *message, delay time.Duration, now time.Time) {
 		q.delayed++
 	}
 	q.messages[m.serial] = m
-	q.expiry.add(m)
+	q.ages.add(m)
 	q.shelf.enter(m)
 	q.history.entered(m)
 	q.touch()
@@ -152,7 +152,7 @@ func (q *queue) drop(m *message) {
 	case visible, gone:
 	}
 	q.timers.remove(m)
-	q.expiry.remove(m)
+	q.ages.remove(m)
 	q.shelf.leave(m)
 	m.state = gone
 	delete(q.messages, m.serial)
@@ -161,7 +161,7 @@ func (q *queue) drop(m *message) {
 
 // clear drops all messages.
 func (q *queue) clear(now time.Time) {
-	for m := q.expiry.first(); m != nil; m = q.expiry.first() {
+	for m := q.ages.oldest(); m != nil; m = q.ages.oldest() {
 		q.history.purged(m, now)
 		q.drop(m)
 	}

@@ -33,7 +33,8 @@ func parseReceipt(handle string) (r receipt, ok bool) {
 		return receipt{}, false
 	}
 	b, err := base64.RawURLEncoding.Strict().DecodeString(handle)
-	if err != nil || binary.BigEndian.Uint64(b[24:]) != receiptSum(b[:24]) {
+	// The decoder skips line breaks, so the length must be asked once more.
+	if err != nil || len(b) != receiptBytes || binary.BigEndian.Uint64(b[24:]) != receiptSum(b[:24]) {
 		return receipt{}, false
 	}
 	return receipt{

@@ -18,13 +18,6 @@ func visibilitySchedule() schedule {
 	}
 }
 
-func expirySchedule() schedule {
-	return schedule{
-		at:    func(m *message) time.Time { return m.enqueued },
-		place: func(m *message) *int { return &m.expiry },
-	}
-}
-
 // first is the message that is due next, or nil.
 func (s *schedule) first() *message {
 	if len(s.items) == 0 {
