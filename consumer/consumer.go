@@ -106,7 +106,9 @@ func New(client SQSAPI, queue string, h holdfast.Handler, cfg Config) (*Consumer
 	c.log = c.cfg.Logger
 	c.queue.Store(&ref)
 	c.chain = holdfast.Chain(h, c.cfg.Middleware...)
-	c.deploy = deployguard.New(c.cfg.DeadLetterShare)
+	c.deploy = deployguard.New(c.cfg.DeadLetterShare, func(try int) time.Duration {
+		return jitter.Equal(time.Second, time.Minute, try)
+	})
 	c.gates = &gates{c: c}
 	for _, m := range c.cfg.Middleware {
 		if g, ok := m.(holdfast.Gate); ok {

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast"
+	"github.com/holdfast-go/holdfast/internal/backlog"
+	"github.com/holdfast-go/holdfast/internal/pace"
 )
 
 // dispatcher gives held messages to workers and counts what is held. Its mutex
@@ -20,8 +22,8 @@ type dispatcher struct {
 	held      map[string]*hold // by message id
 	n         [states]int      // how many are in each state
 	bytes     int64
-	ready     queue // may start now; on FIFO the heads of their groups
-	resumed   queue // were parked and may start now: before all others
+	ready     backlog.Queue[*hold] // may start now; on FIFO the heads of their groups
+	resumed   backlog.Queue[*hold] // were parked and may start now: before all others
 	groups    map[string]*group
 	idle      []*worker
 	draining  bool          // stopping: nothing waits any more, what can run runs
@@ -33,7 +35,7 @@ type dispatcher struct {
 	// receiving
 	reserved  int // asked for by polls under way
 	polls     int
-	pace      pace
+	pace      pace.Pace
 	wanted    bool          // a poller waits for budget
 	gathering bool          // it has a timer for a fuller receive
 	budget    chan struct{} // wakes it
@@ -49,10 +51,12 @@ type group struct {
 func newDispatcher(c *Consumer) *dispatcher {
 	return &dispatcher{
 		c: c, cfg: &c.cfg,
-		held:   make(map[string]*hold),
-		groups: make(map[string]*group),
-		budget: make(chan struct{}, 1),
-		quiet:  make(chan struct{}, 1), settled: make(chan struct{}, 1),
+		ready:   backlog.Queue[*hold]{Valid: func(h *hold) bool { return h.state == queued }},
+		resumed: backlog.Queue[*hold]{Valid: func(h *hold) bool { return h.state == parked }},
+		held:    make(map[string]*hold),
+		groups:  make(map[string]*group),
+		budget:  make(chan struct{}, 1),
+		quiet:   make(chan struct{}, 1), settled: make(chan struct{}, 1),
 	}
 }
 
@@ -104,6 +108,7 @@ func (d *dispatcher) add(m *delivery, at time.Time) *hold {
 		d: d, msg: m.msg, origin: m.origin, size: int64(m.size), confirmation: m.confirmation,
 		id: m.msg.ID, groupID: m.msg.GroupID, sentAt: m.msg.SentAt, arrived: at, receives: m.msg.ReceiveCount, handle: m.handle,
 	}
+	h.entry.Item = h
 	h.msg.ReceivedAt = at
 	h.deadline, h.limit = d.holdTimes(at)
 	d.held[h.id] = h
@@ -157,7 +162,7 @@ func (d *dispatcher) enqueue(h *hold) {
 			return
 		}
 	}
-	d.ready.push(h)
+	d.ready.Push(h)
 }
 
 // move changes the state of h and keeps the counts. Call with mu held.
@@ -192,11 +197,11 @@ func (d *dispatcher) take() *hold {
 	if d.stopped {
 		return nil
 	}
-	h := d.resumed.pop(parked)
-	if h == nil {
-		h = d.ready.pop(queued)
+	h, ok := d.resumed.Pop()
+	if !ok {
+		h, ok = d.ready.Pop()
 	}
-	if h == nil {
+	if !ok {
 		return nil
 	}
 	d.move(h, running)
@@ -253,7 +258,7 @@ func (d *dispatcher) leave(g *group, h *hold) {
 		case len(g.queue) == 0:
 			delete(d.groups, g.id)
 		case i == 0 && g.queue[0].state == queued:
-			d.ready.push(g.queue[0])
+			d.ready.Push(g.queue[0])
 		}
 		return
 	}
@@ -334,46 +339,3 @@ func poke(c chan struct{}) {
 	default:
 	}
 }
-
-// queue is a first-in first-out list of holds. Those that changed their state
-// since they were pushed are passed over, which saves removing from the middle.
-type queue struct {
-	items []*hold
-	head  int
-}
-
-func (q *queue) push(h *hold) {
-	if q.head > 64 && q.head*2 > len(q.items) {
-		n := copy(q.items, q.items[q.head:])
-		clear(q.items[n:])
-		q.items, q.head = q.items[:n], 0
-	}
-	q.items = append(q.items, h)
-}
-
-func (q *queue) pop(in holdState) *hold {
-	if q.empty(in) {
-		return nil
-	}
-	h := q.items[q.head]
-	q.items[q.head] = nil
-	q.head++
-	return h
-}
-
-// empty drops what is out of state from the front, so that an empty queue holds
-// no memory.
-func (q *queue) empty(in holdState) bool {
-	for q.head < len(q.items) {
-		if q.items[q.head].state == in {
-			return false
-		}
-		q.items[q.head] = nil
-		q.head++
-	}
-	q.items, q.head = q.items[:0], 0
-	return true
-}
-
-// len counts also what changed its state meanwhile: a bound for budgets.
-func (q *queue) len() int { return len(q.items) - q.head }

@@ -1,10 +1,8 @@
 package consumer
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/holdfast-go/holdfast"
 )
@@ -127,26 +125,3 @@ const (
 
 // slow tells faults that call for the slow backoff and a red health at once.
 func (f fault) slow() bool { return f == denied || f == missing }
-
-// entryFault classifies a failed batch entry by its code, which the SDK hands on
-// as a plain string.
-func entryFault(e *entryError) fault {
-	code := strings.TrimPrefix(e.code, "AWS.SimpleQueueService.")
-	switch {
-	case strings.Contains(code, "ReceiptHandleIsInvalid"), strings.Contains(code, "MessageNotInflight"):
-		return stale
-	case code == "InvalidParameterValue":
-		// An expired handle, or more than what is left of the 12 hours.
-		return stale
-	case strings.Contains(code, "AccessDenied"):
-		return denied
-	case e.senderFault:
-		return rejected
-	}
-	return transient
-}
-
-func isTimeout(err error) bool {
-	var t interface{ Timeout() bool }
-	return errors.Is(err, context.DeadlineExceeded) || (errors.As(err, &t) && t.Timeout())
-}

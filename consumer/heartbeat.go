@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast"
+	"github.com/holdfast-go/holdfast/internal/agenda"
 	"github.com/holdfast-go/holdfast/internal/jitter"
 )
 
@@ -16,10 +17,9 @@ type heartbeat struct {
 	c *Consumer
 	d *dispatcher
 
-	// Holds in the order of their next action, guarded by the dispatcher's mu.
-	// Since all holds are equally long, new ones go to the end.
-	first, last *hold
-	armed       time.Time // when run wakes; zero while it waits for work
+	// guarded by the dispatcher's mu
+	agenda agenda.Agenda[*hold] // what to act on next
+	armed  time.Time            // when run wakes; zero while it waits for work
 
 	wake  chan struct{} // the first action is earlier than armed
 	calls chan struct{} // bounds the calls under way
@@ -80,11 +80,12 @@ func (b *heartbeat) due(now time.Time) (batches [][]*hold, lost []*hold, next ti
 	b.d.mu.Lock()
 	defer b.d.mu.Unlock()
 	var hs []*hold
-	for h := b.first; h != nil; h = b.first {
-		soon := len(hs)%maxBatch != 0 && h.next.Sub(now) < b.d.cfg.Visibility/6
-		if h.next.After(now) && !soon {
+	for e := b.agenda.First(); e != nil; e = b.agenda.First() {
+		soon := len(hs)%maxBatch != 0 && e.At().Sub(now) < b.d.cfg.Visibility/6
+		if e.At().After(now) && !soon {
 			break
 		}
+		h := e.Item
 		b.unlist(h)
 		if !now.Before(h.deadline.Add(-lossMargin)) {
 			lost = append(lost, h)
@@ -110,8 +111,8 @@ func (b *heartbeat) due(now time.Time) (batches [][]*hold, lost []*hold, next ti
 		batches = append(batches, hs)
 	}
 	b.armed = time.Time{}
-	if b.first != nil {
-		b.armed = b.first.next
+	if e := b.agenda.First(); e != nil {
+		b.armed = e.At()
 	}
 	return batches, lost, b.armed
 }
@@ -307,59 +308,20 @@ func (b *heartbeat) lose(h *hold, why *lostError) {
 	call(b.c, b.c.cfg.Hooks.LeaseLost, holdfast.LeaseLostEvent{Message: &h.msg, Err: why})
 }
 
-// schedule puts h on the list at its next action. Call with mu held.
-func (b *heartbeat) schedule(h *hold, next time.Time) {
-	b.unlist(h)
-	h.next, h.listed = next, true
-	if b.last == nil || !next.Before(b.last.next) {
-		h.before, h.after = b.last, nil
-	} else {
-		after := b.first
-		for after.next.Before(next) {
-			after = after.after
-		}
-		h.before, h.after = after.before, after
-	}
-	if h.before != nil {
-		h.before.after = h
-	} else {
-		b.first = h
-	}
-	if h.after != nil {
-		h.after.before = h
-	} else {
-		b.last = h
-	}
-}
+// schedule puts h on the agenda. Call with mu held.
+func (b *heartbeat) schedule(h *hold, at time.Time) { b.agenda.Put(&h.entry, at) }
 
-// unlist takes h off the list. Call with mu held.
-func (b *heartbeat) unlist(h *hold) {
-	if !h.listed {
-		return
-	}
-	if h.before != nil {
-		h.before.after = h.after
-	} else {
-		b.first = h.after
-	}
-	if h.after != nil {
-		h.after.before = h.before
-	} else {
-		b.last = h.before
-	}
-	h.before, h.after, h.listed = nil, nil, false
-}
+// unlist takes h off the agenda. Call with mu held.
+func (b *heartbeat) unlist(h *hold) { b.agenda.Remove(&h.entry) }
 
 // rearm wakes run if it would sleep beyond the first action. It needs no waking
 // for what comes later, and a list that ran empty and filled again costs a wake
 // once per hold's half at most. Call with mu held.
 func (b *heartbeat) rearm() {
-	if b.first == nil || (!b.armed.IsZero() && !b.first.next.Before(b.armed)) {
+	e := b.agenda.First()
+	if e == nil || (!b.armed.IsZero() && !e.At().Before(b.armed)) {
 		return
 	}
-	b.armed = b.first.next
-	select {
-	case b.wake <- struct{}{}:
-	default:
-	}
+	b.armed = e.At()
+	poke(b.wake)
 }

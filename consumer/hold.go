@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast"
+	"github.com/holdfast-go/holdfast/internal/agenda"
 )
 
 // holdState is where on its way a held message is.
@@ -60,10 +61,7 @@ type hold struct {
 	tries    int        // failed settlements in a row
 
 	// heartbeat
-	next       time.Time // when to act on it next
-	before     *hold
-	after      *hold
-	listed     bool
+	entry      agenda.Entry[*hold] // when to act on it next
 	extending  bool
 	ask        int32 // seconds that the extension under way asks for
 	retries    int   // failed extensions in a row

@@ -2,7 +2,6 @@ package consumer
 
 import (
 	"context"
-	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -188,45 +187,11 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// pace measures how fast slots come free and how long a full receive takes. From
-// them follows how many messages to have on the way so that slots do not wait.
-type pace struct {
-	finished int // since last
-	last     time.Time
-	rate     float64       // runs finished per second
-	receive  time.Duration // a receive that came back full
-}
-
-// sample folds the runs finished since the last sample into the rate.
-func (p *pace) sample(now time.Time) {
-	dt := now.Sub(p.last)
-	if dt < 5*time.Millisecond {
-		return
-	}
-	const memory = 100 * time.Millisecond
-	weight := 1 - math.Exp(-float64(dt)/float64(memory))
-	p.rate += weight * (float64(p.finished)/dt.Seconds() - p.rate)
-	p.finished, p.last = 0, now
-}
-
-// tookReceive notes the length of a full receive. The shorter ones count more: a
-// long poll that waited for its messages was not slow.
+// tookReceive notes the length of a full receive.
 func (d *dispatcher) tookReceive(took time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	p := &d.pace
-	switch {
-	case p.receive == 0 || took < p.receive:
-		p.receive = took
-	default:
-		p.receive += (min(took, time.Second) - p.receive) / 8
-	}
-}
-
-// ahead is the number of messages worth having beyond the slots: those that come
-// free within one receive. Call with mu held.
-func (d *dispatcher) ahead() int {
-	return min(d.cfg.Prefetch, int(d.pace.rate*d.pace.receive.Seconds()+0.5))
+	d.pace.Received(took)
 }
 
 // gather is how long a poller waits for slots to make a receive of ten out of
@@ -237,19 +202,19 @@ const gather = 5 * time.Millisecond
 // after which to ask again where waiting a little makes a fuller receive. Call
 // with mu held.
 func (d *dispatcher) room(now time.Time, waited bool) (n int, again time.Duration) {
-	d.pace.sample(now)
+	d.pace.Sample(now)
 	if d.bytes >= d.cfg.HeldBytes {
 		return 0, 0
 	}
 	live := d.n[queued] + d.n[delayed] + d.n[running] + d.reserved
 	total := live + d.n[settling]
 	coming := d.reserved
-	free := d.cfg.Concurrency + d.ahead() - live
+	free := d.cfg.Concurrency + min(d.cfg.Prefetch, d.pace.Ahead()) - live
 	if d.fifo {
 		// Ten messages may be of one group, of which one runs: what counts is
 		// whether slots are idle.
 		coming = d.polls
-		if d.cfg.Concurrency-d.n[running]-d.ready.len()-d.resumed.len()-coming > 0 {
+		if d.cfg.Concurrency-d.n[running]-d.ready.Len()-d.resumed.Len()-coming > 0 {
 			free = 10*d.cfg.Concurrency - total
 		}
 		free = min(free, max(10*d.cfg.Concurrency, d.cfg.Concurrency+d.cfg.Prefetch)-total)
@@ -260,11 +225,11 @@ func (d *dispatcher) room(now time.Time, waited bool) (n int, again time.Duratio
 	if free >= full {
 		return min(free, maxBatch), 0
 	}
-	if free <= 0 || d.cfg.Concurrency-d.n[running]-d.ready.len()-d.resumed.len()-coming <= 0 {
+	if free <= 0 || d.cfg.Concurrency-d.n[running]-d.ready.Len()-d.resumed.Len()-coming <= 0 {
 		return 0, 0
 	}
-	if !waited && d.pace.rate > 0 {
-		if eta := float64(full-free) / d.pace.rate; eta < gather.Seconds() {
+	if !waited && d.pace.Rate() > 0 {
+		if eta := float64(full-free) / d.pace.Rate(); eta < gather.Seconds() {
 			return 0, gather
 		}
 	}
@@ -326,8 +291,5 @@ func (d *dispatcher) wakePoller() {
 		return
 	}
 	d.wanted = false
-	select {
-	case d.budget <- struct{}{}:
-	default:
-	}
+	poke(d.budget)
 }

@@ -152,7 +152,7 @@ func (d *dispatcher) again(h *hold) {
 		return
 	}
 	d.move(h, queued)
-	d.ready.push(h)
+	d.ready.Push(h)
 	d.dispatch()
 }
 
@@ -163,7 +163,7 @@ func (d *dispatcher) resume(h *hold) {
 	if h.state != parked {
 		return
 	}
-	d.resumed.push(h)
+	d.resumed.Push(h)
 	d.dispatch()
 }
 

@@ -325,7 +325,11 @@ func (t *sdkTransport) deadLetter(ctx context.Context, origin any, cause string)
 func (t *sdkTransport) classify(err error) fault {
 	var entry *entryError
 	if errors.As(err, &entry) {
-		return entryFault(entry)
+		f := codeFault(entry.code)
+		if f == transient && entry.senderFault {
+			f = rejected
+		}
+		return f
 	}
 	var (
 		queueMissing *types.QueueDoesNotExist
@@ -369,7 +373,8 @@ func (t *sdkTransport) classify(err error) fault {
 	return transient
 }
 
-// codeFault classifies error codes that the SDK does not model for SQS.
+// codeFault classifies error codes that the SDK does not model for SQS, and those
+// of batch entries, which it hands on as plain strings.
 func codeFault(code string) fault {
 	code = code[strings.LastIndex(code, ".")+1:]
 	switch code {
@@ -379,9 +384,8 @@ func codeFault(code string) fault {
 		return denied
 	case "NonExistentQueue", "QueueDoesNotExist":
 		return missing
-	case "InvalidParameterValue", "InvalidParameterValueException":
-		return stale
-	case "ReceiptHandleIsInvalid", "MessageNotInflight":
+	case "ReceiptHandleIsInvalid", "MessageNotInflight", "InvalidParameterValue", "InvalidParameterValueException":
+		// The last: an expired handle, or more than what is left of the 12 hours.
 		return stale
 	case "MissingParameter", "InvalidMessageContents", "ValidationException", "ValidationError":
 		return rejected

@@ -98,7 +98,7 @@ func (d *dispatcher) finished(w *worker, h *hold, err error) (next *hold) {
 		d.mu.Unlock()
 		return next
 	}
-	d.pace.finished++
+	d.pace.Finished()
 	s := d.judge(h, err, now)
 	after := d.apply(h, s)
 	next = d.next(w)

@@ -5,8 +5,6 @@ package deployguard
 import (
 	"sync"
 	"time"
-
-	"github.com/holdfast-go/holdfast/internal/jitter"
 )
 
 // The guard's window and the least runs in it to judge by.
@@ -22,7 +20,8 @@ const (
 //
 // Its methods are safe for concurrent use.
 type Guard struct {
-	share float64 // -1: off
+	share   float64 // -1: off
+	backoff func(try int) time.Duration
 
 	mu      sync.Mutex // guards all below; a leaf: nothing is called under it
 	counts  [windowSeconds]struct{ second, runs, dead int64 }
@@ -34,8 +33,11 @@ type Guard struct {
 }
 
 // New returns a guard that closes when more than share of the runs are to be
-// dead-lettered; -1 never closes.
-func New(share float64) *Guard { return &Guard{share: share} }
+// dead-lettered; -1 never closes. backoff is the wait before the n-th probe, n
+// from 1.
+func New(share float64, backoff func(try int) time.Duration) *Guard {
+	return &Guard{share: share, backoff: backoff}
+}
 
 type waiter struct {
 	id    string
@@ -108,7 +110,7 @@ func (g *Guard) MayDeadLetter(id string, now time.Time) bool {
 // schedule sets the time of the next probe. Call with mu held.
 func (g *Guard) schedule(now time.Time) {
 	g.tries++
-	g.due = now.Add(jitter.Equal(time.Second, time.Minute, g.tries))
+	g.due = now.Add(g.backoff(g.tries))
 }
 
 // Closed tells whether the guard is closed.
