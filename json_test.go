@@ -39,8 +39,9 @@ func TestJSONDecodesTheBody(t *testing.T) {
 func TestJSONTellsWhatItCannotDecode(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct{ body, says string }{
-		"an empty body":                        {"", "empty body"},
-		"a body of spaces":                     {"  ", "unexpected end"},
+		"an empty body":                        {"", "empty or null"},
+		"a body of spaces":                     {"  ", "empty or null"},
+		"null":                                 {" null\n", "empty or null"},
 		"no JSON":                              {"hello", "invalid character"},
 		"JSON cut short":                       {`{"id":"o`, "unexpected end"},
 		"something behind the first value":     {`{"id":"o"}{"id":"p"}`, "after top-level value"},
@@ -104,6 +105,9 @@ func FuzzJSON(f *testing.F) {
 		err := h.Handle(t.Context(), &holdfast.Message{Body: body})
 		var want order
 		bad := json.Unmarshal([]byte(body), &want)
+		if strings.TrimSpace(body) == "null" {
+			bad = errors.New("null is no order")
+		}
 		var decode *holdfast.DecodeError
 		switch {
 		case bad == nil && (err != nil || calls != 1):

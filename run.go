@@ -79,6 +79,7 @@ func runAll(ctx context.Context, signals chan os.Signal, runners []Runner) error
 			}
 			// From here on a further signal ends the process at once.
 			signal.Stop(signals)
+			signals = nil
 		}
 	}
 }

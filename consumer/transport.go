@@ -222,13 +222,12 @@ func sizeOf(m *types.Message) int {
 
 // entryIDs are the ids of batch entries: their places, never message ids, which
 // could be the same twice.
-var entryIDs = [maxBatch]*string{}
-
-func init() {
-	for i := range entryIDs {
-		entryIDs[i] = aws.String(strconv.Itoa(i))
+var entryIDs = func() (ids [maxBatch]*string) {
+	for i := range ids {
+		ids[i] = aws.String(strconv.Itoa(i))
 	}
-}
+	return ids
+}()
 
 func (t *sdkTransport) delete(ctx context.Context, handles []string, results []error) error {
 	in := &sqs.DeleteMessageBatchInput{QueueUrl: &t.opened.Load().queue.URL, Entries: make([]types.DeleteMessageBatchRequestEntry, len(handles))}
