@@ -101,7 +101,7 @@ func (d *dispatcher) judgeFailure(h *hold, err, verb error, now time.Time) settl
 			return waitFor(d.c.deploy.WaitFor(h.id), err)
 		}
 	} else {
-		d.c.deploy.Failed(h.id, now)
+		d.c.deploy.Failed(h.id)
 	}
 	room := h.limit.Sub(now) - d.cfg.Visibility
 	if d.fifo && delay < room {

@@ -73,10 +73,11 @@ type Config struct {
 	// DecodeAttempts is the attempt on which a message that cannot be decoded or
 	// has no route is dead-lettered, 1 to 1000. Default: 3.
 	DecodeAttempts int
-	// DeadLetterShare is the share of finished runs, over 30 s and at least 20
-	// runs, above which dead-lettering is taken for a bad deploy: receiving stops
-	// but for one probe message per backoff, and what would be dead-lettered is
-	// kept. Above 0 and below 1; -1 switches the guard off. Default: 0.2.
+	// DeadLetterShare is the share of the messages decided (done, discarded or
+	// dead-lettered) over 30 s, at least 20 of them, above which dead-lettering is
+	// taken for a bad deploy: receiving stops but for one probe message per backoff,
+	// and what would be dead-lettered is kept. Above 0 and below 1; -1 switches the
+	// guard off. Default: 0.2.
 	DeadLetterShare float64
 
 	// Topics lists the ARNs of the SNS topics whose envelopes are unwrapped; an

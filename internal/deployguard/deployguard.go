@@ -7,16 +7,21 @@ import (
 	"time"
 )
 
-// The guard's window and the least runs in it to judge by.
+// The guard's window and the least messages in it to judge by.
 const (
 	windowSeconds = 30
-	leastRuns     = 20
+	leastMessages = 20
 )
 
 // Guard keeps a bad deploy from emptying the queue into the dead-letter
-// queue. It counts runs and dead-letterings over half a minute and closes when
-// the share of the latter is too high; then one probe at a time goes through
-// until one succeeds.
+// queue. It counts the messages decided over half a minute, done or dead-lettered,
+// and closes when the share of the latter is too high; then one probe at a time
+// goes through until one succeeds.
+//
+// Runs that will be repeated decide nothing and do not count: a body that cannot
+// be decoded is tried three times, and a guard that counted the first two beside
+// the third would see one dead-lettering in three runs, or in five or ten where
+// messages are tried that often, and never close.
 //
 // Its methods are safe for concurrent use.
 type Guard struct {
@@ -24,7 +29,7 @@ type Guard struct {
 	backoff func(try int) time.Duration
 
 	mu      sync.Mutex // guards all below; a leaf: nothing is called under it
-	counts  [windowSeconds]struct{ second, runs, dead int64 }
+	counts  [windowSeconds]struct{ second, decided, dead int64 }
 	shut    chan struct{} // not nil while closed; closed on reopening
 	due     time.Time     // of the next probe
 	tries   int
@@ -32,9 +37,9 @@ type Guard struct {
 	waiting []waiter        // messages parked until it opens
 }
 
-// New returns a guard that closes when more than share of the runs are to be
-// dead-lettered; -1 never closes. backoff is the wait before the n-th probe, n
-// from 1.
+// New returns a guard that closes when more than share of the messages decided
+// are to be dead-lettered; -1 never closes. backoff is the wait before the n-th
+// probe, n from 1.
 func New(share float64, backoff func(try int) time.Duration) *Guard {
 	return &Guard{share: share, backoff: backoff}
 }
@@ -44,18 +49,18 @@ type waiter struct {
 	ready chan struct{}
 }
 
-// add counts a run. Call with mu held.
+// add counts a message decided. Call with mu held.
 func (g *Guard) add(now time.Time, dead int64) {
 	s := now.Unix()
 	slot := &g.counts[s%windowSeconds]
 	if slot.second != s {
-		slot.second, slot.runs, slot.dead = s, 0, 0
+		slot.second, slot.decided, slot.dead = s, 0, 0
 	}
-	slot.runs++
+	slot.decided++
 	slot.dead += dead
 }
 
-// Succeeded counts a run that was done. A probe's opens the gate.
+// Succeeded counts a message that is done. A probe's success opens the gate.
 func (g *Guard) Succeeded(id string, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -71,15 +76,15 @@ func (g *Guard) Succeeded(id string, now time.Time) {
 	clear(g.counts[:])
 }
 
-// Failed counts a run that will be tried again.
-func (g *Guard) Failed(id string, now time.Time) {
+// Failed notes that a message will be tried again: if it was a probe it is one no
+// more.
+func (g *Guard) Failed(id string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.add(now, 0)
 	delete(g.probes, id)
 }
 
-// MayDeadLetter counts a run that is to be dead-lettered, and tells whether it
+// MayDeadLetter counts a message that is to be dead-lettered, and tells whether it
 // may be. The one that makes the share too high closes the gate and may not.
 func (g *Guard) MayDeadLetter(id string, now time.Time) bool {
 	g.mu.Lock()
@@ -92,14 +97,14 @@ func (g *Guard) MayDeadLetter(id string, now time.Time) bool {
 		return false
 	}
 	g.add(now, 1)
-	var runs, dead int64
+	var decided, dead int64
 	for _, s := range g.counts {
 		if now.Unix()-s.second < windowSeconds {
-			runs += s.runs
+			decided += s.decided
 			dead += s.dead
 		}
 	}
-	if runs < leastRuns || float64(dead) <= g.share*float64(runs) {
+	if decided < leastMessages || float64(dead) <= g.share*float64(decided) {
 		return true
 	}
 	g.shut, g.probes = make(chan struct{}), make(map[string]bool)
