@@ -28,28 +28,44 @@ type Cause struct {
 }
 
 // Encode returns c as a JSON object of at most Max bytes, in characters that SQS
-// takes in an attribute.
+// takes in an attribute. Where that is too little for all of it the end of the
+// error goes first: nothing else in it is long.
 func (c Cause) Encode() string {
-	c.Error = legible(c.Error)
 	c.At = c.At.UTC()
+	texts := []*string{&c.Error, &c.Queue, &c.Message, &c.Cause}
+	for _, text := range texts {
+		*text = legible(head(*text, Max))
+	}
 	for {
-		text, err := json.Marshal(c)
+		encoded, err := json.Marshal(c)
 		if err != nil {
 			// Only a year beyond 9999 cannot be encoded.
 			c.At = time.Time{}
 			continue
 		}
-		if len(text) <= Max || c.Error == "" {
-			return string(text)
+		for len(texts) > 1 && *texts[0] == "" {
+			texts = texts[1:]
+		}
+		if len(encoded) <= Max {
+			return string(encoded)
 		}
 		// Escapes make the JSON up to six times as long as the text: cut what is
 		// surely too much and look again.
-		cut := len(c.Error) - (len(text)-Max+5)/6
-		for cut > 0 && !utf8.RuneStart(c.Error[cut]) {
-			cut--
-		}
-		c.Error = c.Error[:max(0, cut)]
+		text := texts[0]
+		*text = head(*text, len(*text)-(len(encoded)-Max+5)/6)
 	}
+}
+
+// head returns as many whole characters of s as fit into n bytes.
+func head(s string, n int) string {
+	if n >= len(s) {
+		return s
+	}
+	n = max(0, n)
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
 }
 
 // Decode reads an encoded cause.

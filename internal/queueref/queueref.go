@@ -57,8 +57,8 @@ func validName(s string) bool {
 // Region is the region in the ARN, or in a URL of AWS or LocalStack; empty where
 // neither tells one.
 func Region(q holdfast.Queue) string {
-	if q.ARN != "" {
-		return strings.Split(q.ARN, ":")[3]
+	if parts := strings.Split(q.ARN, ":"); len(parts) == 6 {
+		return parts[3]
 	}
 	u, err := url.Parse(q.URL)
 	if err != nil {
@@ -111,8 +111,12 @@ func ReadAttributes(q *holdfast.Queue, attributes map[string]string) error {
 		if err := json.Unmarshal([]byte(v), &p); err != nil {
 			return fmt.Errorf("queue attribute RedrivePolicy is %q: %w", v, err)
 		}
-		// SQS takes the count as a number and as a string, and gives back either.
-		n, err := strconv.Atoi(strings.Trim(string(p.Max), `"`))
+		// SQS takes the count as a number and as a string, gives back either, and
+		// means 10 where there is none [CreateQueue].
+		n, err := 10, error(nil)
+		if len(p.Max) > 0 {
+			n, err = strconv.Atoi(strings.Trim(string(p.Max), `"`))
+		}
 		if err != nil || p.Target == "" {
 			return fmt.Errorf("queue attribute RedrivePolicy is %q; deadLetterTargetArn and maxReceiveCount were expected", v)
 		}
