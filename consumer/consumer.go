@@ -370,9 +370,7 @@ func (c *Consumer) leaveRunning() int {
 	}
 	d.idle = nil
 	d.mu.Unlock()
-	for _, h := range left {
-		c.tellAbandoned(h, now)
-	}
+	c.tellAbandoned(left, now)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, h := range left {

@@ -115,6 +115,9 @@ func (d *dispatcher) finished(w *worker, h *hold, err error) (next *hold) {
 	if f := d.cfg.Hooks.Finished; f != nil {
 		call(d.c, f, holdfast.FinishedEvent{Message: &h.msg, Err: err, Took: took, Outcome: s.outcome})
 	}
+	if s.refused {
+		call(d.c, d.cfg.Hooks.Parked, holdfast.ParkedEvent{Message: &h.msg, Refused: true})
+	}
 	after()
 	if last {
 		d.c.settler.flush()
@@ -165,10 +168,10 @@ func (d *dispatcher) watchdog(ctx context.Context) {
 			afters = append(afters, d.abandon(h))
 		}
 		d.mu.Unlock()
-		for i, h := range abandoned {
-			afters[i]()
-			d.c.tellAbandoned(h, now)
+		for _, after := range afters {
+			after()
 		}
+		d.c.tellAbandoned(abandoned, now)
 		t.Reset(time.Until(wake))
 	}
 }
@@ -213,11 +216,20 @@ func (c *Consumer) abandonedChanged() {
 	}
 }
 
-// tellAbandoned tells the world of a handler that does not end.
-func (c *Consumer) tellAbandoned(h *hold, now time.Time) {
-	c.stats.abandoned.Add(1)
-	stack := routine.Stack(h.routine)
+// tellAbandoned tells the world of handlers that do not end.
+func (c *Consumer) tellAbandoned(hs []*hold, now time.Time) {
+	if len(hs) == 0 {
+		return
+	}
+	names := make([]string, len(hs))
+	for i, h := range hs {
+		names[i] = h.routine
+	}
+	stacks := routine.Stacks(names...)
 	c.abandonedChanged()
-	c.log.Error("handler abandoned: it does not heed its context", "message", h.id, "running", now.Sub(h.started), "stack", stack)
-	call(c, c.cfg.Hooks.Abandoned, holdfast.AbandonedEvent{Message: &h.msg, Running: now.Sub(h.started), Stack: stack})
+	for i, h := range hs {
+		c.stats.abandoned.Add(1)
+		c.log.Error("handler abandoned: it does not heed its context", "message", h.id, "running", now.Sub(h.started), "stack", stacks[i])
+		call(c, c.cfg.Hooks.Abandoned, holdfast.AbandonedEvent{Message: &h.msg, Running: now.Sub(h.started), Stack: stacks[i]})
+	}
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // Full returns a random time up to base doubled n-1 times, at most limit.
-// n counts from 1. Full jitter spreads the retries of a burst over the whole
+// n counts from 1; base and limit are above 0. Full jitter spreads the retries of a burst over the whole
 // interval (AWS Architecture Blog, "Exponential Backoff And Jitter").
 func Full(base, limit time.Duration, n int) time.Duration {
 	return 1 + rand.N(ceiling(base, limit, n))
@@ -22,7 +22,10 @@ func Equal(base, limit time.Duration, n int) time.Duration {
 
 func ceiling(base, limit time.Duration, n int) time.Duration {
 	d := base
-	for ; n > 1 && d < limit; n-- {
+	for ; n > 1; n-- {
+		if d > limit/2 {
+			return limit
+		}
 		d *= 2
 	}
 	return min(d, limit)
