@@ -53,6 +53,13 @@ type Config struct {
 	// takes the default, less than 1 minute is an error. Default: twice the queue's
 	// retention, 14 days and 1 hour.
 	DoneTTL time.Duration
+	// PostDeleteTTL shortens DoneTTL once the message is surely deleted, to save
+	// memory: what can still come then is a copy that SQS delivers after the delete,
+	// or one that a producer or SNS sent twice within this time. It is the weaker
+	// guarantee: a copy sent later is work done again. 0 keeps DoneTTL; else at least
+	// 1 minute and less than DoneTTL. Best effort: at a stop, or with the store away,
+	// a key keeps its DoneTTL. Default: 0.
+	PostDeleteTTL time.Duration
 	// RecordTTL is how long the record of an unfinished key is kept beyond its
 	// lease, for its fence and its attempts. 0 takes the default, less than 1 minute
 	// is an error. Default: the queue's retention.
@@ -124,6 +131,12 @@ func (c Config) validate() error {
 	}
 	if c.DoneTTL != 0 && c.DoneTTL < time.Minute {
 		bad("DoneTTL", c.DoneTTL, "0 or at least 1m")
+	}
+	if c.PostDeleteTTL != 0 && c.PostDeleteTTL < time.Minute {
+		bad("PostDeleteTTL", c.PostDeleteTTL, "0 or at least 1m")
+	}
+	if c.DoneTTL > 0 && c.PostDeleteTTL >= c.DoneTTL {
+		bad("PostDeleteTTL", c.PostDeleteTTL, fmt.Sprintf("less than DoneTTL (%v)", c.DoneTTL))
 	}
 	if c.RecordTTL != 0 && c.RecordTTL < time.Minute {
 		bad("RecordTTL", c.RecordTTL, "0 or at least 1m")

@@ -45,3 +45,14 @@ func (mw *Middleware) KeyOf(m *holdfast.Message) (string, error) {
 	id, err := mw.identify(m)
 	return id.key, err
 }
+
+// KeyID hashes a source.
+var KeyID = keyID
+
+// DeadlinePassed tells whether a lease counted from sent is over at now, where
+// the wall clock has run ahead of the monotonic one by skew since then.
+func DeadlinePassed(sent time.Time, lease time.Duration, now time.Time, skew time.Duration) (passed bool, left time.Duration) {
+	d := deadlineAt(sent, lease)
+	d.wall = d.wall.Add(-skew)
+	return d.passed(now), d.left(now)
+}

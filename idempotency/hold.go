@@ -141,7 +141,8 @@ func (h *hold) renewed(ctx context.Context, visible time.Time, lost error) {
 		// SQS delivers now finds the key busy.
 		h.alone = true
 	} else {
-		h.visible = visible
+		// A newer receive of the message can also bring a lost hold back.
+		h.alone, h.visible = false, visible
 	}
 	h.want(ctx)
 }
@@ -206,15 +207,22 @@ func (h *hold) extendNow(ctx context.Context) (Class, error) {
 		PayloadHash: h.r.id.phash, Life: h.r.id.life,
 		Fence: h.fence, Attempts: h.attempts, Hard: h.hard, LastDeadline: last,
 	})
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.stopped {
-		return reply.Class, nil
-	}
 	if err != nil {
 		h.r.failed("extend", err)
 		return 0, err
 	}
+	h.answered(reply, sent, length)
+	return reply.Class, nil
+}
+
+// answered takes note of the answer to an extension of length sent at sent.
+func (h *hold) answered(reply ExtendReply, sent time.Time, length time.Duration) {
+	h.mu.Lock()
+	if h.stopped {
+		h.mu.Unlock()
+		return
+	}
+	why := ""
 	switch reply.Class {
 	case ClassOwn, ClassRestored:
 		h.deadline, h.last = deadlineAt(sent, length), reply.Deadline
@@ -222,23 +230,32 @@ func (h *hold) extendNow(ctx context.Context) (Class, error) {
 		if h.timer != nil {
 			h.timer.Reset(h.untilTick(time.Now()))
 		}
-		if reply.Class == ClassRestored {
-			h.r.mw.cfg.Hooks.recordLost(RecordLostEvent{Message: h.r.m, Key: h.r.id.key, Fence: h.fence})
-		}
 	case ClassDone:
-		h.over = ClassDone
-		h.r.mw.cfg.Hooks.doubleExecution(DoubleExecutionEvent{
+		why = "was completed by someone else"
+	case ClassStolen:
+		why = "was taken over"
+	case ClassLost:
+		why = "ran out, and its record is gone"
+	}
+	if why != "" {
+		h.over = reply.Class
+	}
+	tell := why != "" && !h.lapsed && !h.returned
+	h.mu.Unlock()
+
+	// Hooks are never called under the lock.
+	hooks := &h.r.mw.cfg.Hooks
+	switch reply.Class {
+	case ClassRestored:
+		hooks.recordLost(RecordLostEvent{Message: h.r.m, Key: h.r.id.key, Fence: h.fence})
+	case ClassDone:
+		hooks.doubleExecution(DoubleExecutionEvent{
 			Message: h.r.m, Key: h.r.id.key, Fence: h.fence, Newer: reply.Fence,
 		})
-		h.end("was completed by someone else")
-	case ClassStolen:
-		h.over = ClassStolen
-		h.end("was taken over")
-	case ClassLost:
-		h.over = ClassLost
-		h.end("ran out, and its record is gone")
 	}
-	return reply.Class, nil
+	if tell {
+		h.end(why)
+	}
 }
 
 // length is how long the claim may last from now. mu is held.
@@ -255,20 +272,24 @@ func (h *hold) length(now time.Time) time.Duration {
 // tick watches the deadline, and when alone renews in time.
 func (h *hold) tick(ctx context.Context) {
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	if h.stopped || h.over != 0 {
+		h.mu.Unlock()
 		return
 	}
 	now := time.Now()
+	tell := false
 	if !h.lapsed && h.deadline.passed(now) {
-		h.lapsed = true
-		h.end("ran out before it could be extended")
+		h.lapsed, tell = true, !h.returned
 	}
 	if h.alone && !now.Before(h.renewAt) {
 		h.want(ctx)
 	}
 	if !h.lapsed || h.alone {
 		h.timer.Reset(h.untilTick(now))
+	}
+	h.mu.Unlock()
+	if tell {
+		h.end("ran out before it could be extended")
 	}
 }
 
@@ -285,11 +306,8 @@ func (h *hold) untilTick(now time.Time) time.Duration {
 	return max(d, time.Millisecond)
 }
 
-// end cancels the handler. mu is held.
+// end cancels the handler, once.
 func (h *hold) end(why string) {
-	if h.returned {
-		return
-	}
 	h.cancel(holdfast.ErrLeaseLost)
 	h.r.mw.cfg.Hooks.lost(LostEvent{
 		Message: h.r.m, Key: h.r.id.key, Fence: h.fence,

@@ -67,6 +67,8 @@ type DoubleExecutionEvent struct {
 
 // StoreFailedEvent tells of a failed call.
 type StoreFailedEvent struct {
+	// Message is nil where the failed call was to shorten the memory of a message
+	// that is settled (Config.PostDeleteTTL).
 	Message *holdfast.Message
 	Key     string
 	// Op is claim, extend, complete or release.

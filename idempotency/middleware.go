@@ -20,12 +20,14 @@ type Middleware struct {
 	cfg    Config
 	prefix string
 	err    error
+	post   *postDelete // nil without a PostDeleteTTL
 }
 
 var (
 	_ holdfast.Middleware = (*Middleware)(nil)
 	_ holdfast.Validator  = (*Middleware)(nil)
 	_ holdfast.Starter    = (*Middleware)(nil)
+	_ holdfast.Settler    = (*Middleware)(nil)
 )
 
 // New returns a middleware that keeps its claims in store. It does no I/O. What is
@@ -34,6 +36,9 @@ var (
 func New(store Store, cfg Config) *Middleware {
 	cfg = cfg.withDefaults()
 	mw := &Middleware{store: store, cfg: cfg, prefix: cfg.Prefix + ":" + cfg.Consumer + ":"}
+	if cfg.PostDeleteTTL > 0 {
+		mw.post = newPostDelete()
+	}
 	mw.err = cfg.validate()
 	if store == nil {
 		mw.err = errors.Join(errors.New("idempotency: New: store is nil"), mw.err)
@@ -53,7 +58,7 @@ func (mw *Middleware) Validate() error {
 
 // Start checks the configuration against the queue: it returns an error where the
 // margin does not fit the visibility timeout, and logs what weakens the
-// protection.
+// protection. With a PostDeleteTTL it starts a goroutine that ends with ctx.
 func (mw *Middleware) Start(ctx context.Context, q holdfast.Queue) error {
 	if err := mw.Validate(); err != nil {
 		return err
@@ -81,9 +86,22 @@ func (mw *Middleware) Start(ctx context.Context, q holdfast.Queue) error {
 			"dead-letter queue has a new key", "queue", q.Name)
 	}
 	if s, ok := mw.store.(holdfast.Starter); ok {
-		return s.Start(ctx, q)
+		if err := s.Start(ctx, q); err != nil {
+			return err
+		}
+	}
+	if mw.post != nil {
+		go mw.shorten(ctx)
 	}
 	return nil
+}
+
+// Settled shortens the memory of a key to Config.PostDeleteTTL, where that is set,
+// once SQS confirmed that its message is deleted. It does not block.
+func (mw *Middleware) Settled(m *holdfast.Message, err error) {
+	if mw.post != nil {
+		mw.post.settled(m, err)
+	}
 }
 
 // Wrap returns a handler that claims the key of each message, runs next under the

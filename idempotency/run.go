@@ -174,7 +174,7 @@ func (r *run) finish(ctx context.Context, h *hold, result error) error {
 		// Someone else completed the key; the work is done whatever this run says.
 		return nil
 	}
-	verb := verbOf(result)
+	verb := holdfast.Verb(result)
 	if _, discarded := verb.(*holdfast.DiscardError); result == nil || discarded {
 		return r.complete(ctx, h, result)
 	}
@@ -218,17 +218,23 @@ func (r *run) finish(ctx context.Context, h *hold, result error) error {
 func (r *run) complete(ctx context.Context, h *hold, result error) error {
 	// Neither the stop of the program nor a lost lease undoes the effect.
 	op := context.WithoutCancel(ctx)
+	request := CompleteRequest{
+		Key: r.id.key, Token: r.token, Fence: h.fence, Attempts: h.attempts,
+		PayloadHash: r.id.phash, Life: r.id.life, TTL: r.doneTTL,
+	}
 	var graceEnd time.Time
 	for try := 0; ; try++ {
 		reply, err := func() (CompleteReply, error) {
 			ctx, cancel := context.WithTimeout(op, r.mw.cfg.StoreTimeout)
 			defer cancel()
-			return r.mw.store.Complete(ctx, CompleteRequest{
-				Key: r.id.key, Token: r.token, Fence: h.fence, Attempts: h.attempts,
-				PayloadHash: r.id.phash, Life: r.id.life, TTL: r.doneTTL,
-			})
+			return r.mw.store.Complete(ctx, request)
 		}()
 		if err == nil {
+			if r.mw.post != nil {
+				// A completion of someone else's is not this run's to shorten:
+				// the store goes by the token.
+				r.mw.post.remember(r.m, request)
+			}
 			return r.completed(reply, h, result)
 		}
 		r.failed("complete", err)
@@ -306,23 +312,4 @@ func sleep(ctx context.Context, d time.Duration) {
 	case <-t.C:
 	case <-ctx.Done():
 	}
-}
-
-// verbOf returns the outermost outcome verb in err, nil where there is none.
-func verbOf(err error) error {
-	switch e := err.(type) {
-	case nil:
-		return nil
-	case *holdfast.PermanentError, *holdfast.RetryAfterError, *holdfast.DiscardError, *holdfast.ParkError:
-		return err
-	case interface{ Unwrap() error }:
-		return verbOf(e.Unwrap())
-	case interface{ Unwrap() []error }:
-		for _, err := range e.Unwrap() {
-			if v := verbOf(err); v != nil {
-				return v
-			}
-		}
-	}
-	return nil
 }
