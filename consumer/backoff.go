@@ -32,7 +32,8 @@ func (d *dispatcher) judge(h *hold, err error, now time.Time) settlement {
 		return settlement{outcome: holdfast.Done}
 	}
 	verb := holdfast.Verb(err)
-	if park, ok := verb.(*holdfast.ParkError); ok {
+	park, refused := verb.(*holdfast.ParkError)
+	if refused {
 		if park.Ready != nil && d.mayPark(h, now) {
 			return waitFor(park.Ready, err)
 		}
@@ -47,14 +48,16 @@ func (d *dispatcher) judge(h *hold, err error, now time.Time) settlement {
 	}
 	if _, ok := verb.(*holdfast.DiscardError); ok {
 		d.c.deploy.Succeeded(h.id, now)
-		return settlement{outcome: holdfast.Discarded, err: err}
+		return settlement{outcome: holdfast.Discarded, err: err, refused: refused}
 	}
 	if h.lost != nil {
 		// A claim outlived the visibility, and its handler failed: the message
 		// comes back by itself.
 		return settlement{outcome: holdfast.Unsettled, err: err}
 	}
-	return d.judgeFailure(h, err, verb, now)
+	s := d.judgeFailure(h, err, verb, now)
+	s.refused = refused
+	return s
 }
 
 // judgeFailure is judge for errors that are neither success nor waiting.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"strings"
 	"time"
 
@@ -187,7 +188,7 @@ func (c Config) validate() error {
 		}
 	}
 	for i, m := range c.Middleware {
-		if m == nil {
+		if isNil(m) {
 			bad(fmt.Sprintf("Middleware[%d]", i), nil, "not nil")
 			continue
 		}
@@ -197,5 +198,15 @@ func (c Config) validate() error {
 			}
 		}
 	}
+	if c.Settle != nil && isNil(c.Settle) {
+		bad("Settle", nil, "a client, or not set")
+	}
 	return errors.Join(errs...)
+}
+
+// isNil also sees a nil pointer or function inside an interface, which would panic
+// when it is used.
+func isNil(v any) bool {
+	r := reflect.ValueOf(v)
+	return v == nil || ((r.Kind() == reflect.Pointer || r.Kind() == reflect.Func) && r.IsNil())
 }

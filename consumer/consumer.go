@@ -72,6 +72,7 @@ type Consumer struct {
 	stopOnce  sync.Once
 	workCtx   context.Context // handlers'; ends when the drain is over
 	settleCtx context.Context // settling calls'; ends with Run
+	fail      func(error)     // ends Run, for a first receive that cannot succeed
 	wg        sync.WaitGroup  // all goroutines but workers
 	workers   sync.WaitGroup
 }
@@ -83,10 +84,10 @@ type Consumer struct {
 func New(client SQSAPI, queue string, h holdfast.Handler, cfg Config) (*Consumer, error) {
 	c := &Consumer{cfg: cfg.withDefaults(), name: queue, health: newHealth(), stopNow: make(chan struct{})}
 	errs := []error{c.cfg.validate()}
-	if client == nil {
+	if isNil(client) {
 		errs = append(errs, &ConfigError{Field: "client", Value: nil, Bound: "not nil"})
 	}
-	if h == nil {
+	if isNil(h) {
 		errs = append(errs, &ConfigError{Field: "handler", Value: nil, Bound: "not nil"})
 	}
 	ref, err := queueref.Parse(queue)
@@ -94,7 +95,7 @@ func New(client SQSAPI, queue string, h holdfast.Handler, cfg Config) (*Consumer
 		errs = append(errs, &ConfigError{Field: "queue", Value: strconv.Quote(queue), Bound: err.Error()})
 	}
 	region := ""
-	if o, ok := client.(interface{ Options() sqs.Options }); ok {
+	if o, ok := client.(interface{ Options() sqs.Options }); ok && !isNil(client) {
 		region = o.Options().Region
 	}
 	if r := queueref.Region(ref); err == nil && r != "" && region != "" && r != region {
@@ -172,16 +173,16 @@ func (c *Consumer) clients(client SQSAPI) (poll, settle SQSAPI) {
 // Run receives and works until ctx is cancelled, and then stops in order. It
 // blocks, and is called once.
 //
-// It returns at once, before the first receive, with a *QueueError where the
-// queue does not exist, an *AccessError where an action is denied, or the error
-// of a middleware's Start. Later no error of SQS ends it: it backs off, tells
+// It returns at once with a *QueueError where the queue does not exist, an
+// *AccessError where an action is denied, as found before or by the first receive,
+// or the error of a middleware's Start. Later no error of SQS ends it: it backs off, tells
 // hooks and logs, and shows in Health. After a cancel it returns nil, or a
 // *StopError where the stop was not clean, within Config.StopTimeout:
 //
 //   - no new receive starts; those under way have PollGrace, and what they bring
-//     is run;
-//   - acknowledgements that wait are sent; parked and delayed messages are given
-//     back;
+//     is run; acknowledgements that wait are sent;
+//   - when the last poll has ended, parked and delayed messages are given back:
+//     before, it would bring them right back, at the cost of a receive;
 //   - handlers go on until a fifth of StopTimeout is left, at most 5 s, and a
 //     second; then their contexts are cancelled with holdfast.ErrStopping;
 //   - what has not run or failed for that is given back with visibility 0.
@@ -204,7 +205,9 @@ func (c *Consumer) Run(ctx context.Context) (err error) {
 	defer stopWork(holdfast.ErrStopping)
 	cut, cutPolls := context.WithCancel(background)
 	defer cutPolls()
-	c.workCtx, c.settleCtx = work, background
+	receiving, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	c.workCtx, c.settleCtx, c.fail = work, background, fail
 
 	c.health.enter("starting")
 	if err := c.start(ctx, background); err != nil || ctx.Err() != nil {
@@ -221,11 +224,15 @@ func (c *Consumer) Run(ctx context.Context) (err error) {
 	polling := make(chan struct{})
 	go func() {
 		defer close(polling)
-		c.pollers.run(ctx, cut)
+		c.pollers.run(receiving, cut)
 	}()
 
-	<-ctx.Done()
-	return c.stop(polling, cutPolls, stopWork)
+	<-receiving.Done()
+	err = c.stop(polling, cutPolls, stopWork)
+	if cause := context.Cause(receiving); !errors.Is(cause, context.Cause(ctx)) {
+		err = errors.Join(cause, err)
+	}
+	return err
 }
 
 // StopNow hurries a stop: polls under way are cut and handlers' contexts
@@ -282,9 +289,7 @@ func (c *Consumer) stop(polling <-chan struct{}, cutPolls func(), stopWork conte
 	forAcks := min(5*time.Second, c.cfg.StopTimeout/5)
 	forReturn := min(time.Second, c.cfg.StopTimeout/25)
 
-	c.giveBackWaiting()
 	c.settler.flush()
-
 	grace := time.AfterFunc(max(0, c.cfg.PollGrace), cutPolls)
 	drain := time.NewTimer(time.Until(end) - forAcks - forReturn)
 	c.waitQuiet(drain.C, polling, c.stopNow)
@@ -294,7 +299,7 @@ func (c *Consumer) stop(polling <-chan struct{}, cutPolls func(), stopWork conte
 	<-polling
 
 	c.d.mu.Lock()
-	c.d.stopped = true
+	c.d.draining, c.d.stopped = true, true
 	c.d.mu.Unlock()
 	c.giveBackIfStopped()
 	stopWork(holdfast.ErrStopping)
@@ -334,13 +339,15 @@ func (c *Consumer) giveBackIfStopped() {
 	after()
 }
 
-// waitQuiet waits until polling has ended (where it is not nil) and nothing waits
-// or runs any more, or until time is up or hurry is closed.
+// waitQuiet waits until polling has ended (where it is not nil), gives back what
+// waits then, and waits until nothing waits or runs any more. It returns before
+// when time is up or hurry is closed.
 func (c *Consumer) waitQuiet(timeUp <-chan time.Time, polling, hurry <-chan struct{}) {
 	for polling != nil || !c.d.isQuiet() {
 		select {
 		case <-polling:
 			polling = nil
+			c.giveBackWaiting()
 		case <-c.d.quiet:
 		case <-timeUp:
 			return

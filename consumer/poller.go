@@ -164,6 +164,9 @@ func (p *pollers) failed(ctx context.Context, err error) {
 	p.mu.Unlock()
 
 	f := p.c.t.classify(err)
+	if f.slow() && p.c.stats.polls.Load() == 0 {
+		p.c.fail(p.c.explain("sqs:ReceiveMessage", f, err))
+	}
 	wait := jitter.Equal(200*time.Millisecond, 10*time.Second, n)
 	if f.slow() {
 		wait = jitter.Equal(2*time.Second, 30*time.Second, n)

@@ -19,6 +19,7 @@ type settlement struct {
 	waits   bool            // retried here without counting as an attempt
 	cause   string          // for DeadLettered, and where that could not be
 	ready   <-chan struct{} // for a parked one
+	refused bool            // it could not be parked
 }
 
 // settler makes settlements happen, in batches.

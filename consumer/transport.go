@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"strconv"
@@ -195,7 +196,7 @@ func (t *sdkTransport) message(origin any) holdfast.Message {
 	if len(m.MessageAttributes) > 0 {
 		msg.Attributes = make(map[string]holdfast.Attribute, len(m.MessageAttributes))
 		for name, v := range m.MessageAttributes {
-			msg.Attributes[name] = holdfast.Attribute{Type: aws.ToString(v.DataType), String: aws.ToString(v.StringValue), Binary: v.BinaryValue}
+			msg.Attributes[name] = holdfast.Attribute{Type: aws.ToString(v.DataType), String: aws.ToString(v.StringValue), Binary: bytes.Clone(v.BinaryValue)}
 		}
 	}
 	return msg
