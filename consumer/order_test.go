@@ -17,24 +17,24 @@ import (
 	"github.com/holdfast-go/holdfast/sqstest"
 )
 
-// run is one run of a handler.
-type run struct {
+// groupRun is one run of a handler.
+type groupRun struct {
 	group      string
 	n, attempt int
 	began, end time.Time
 	err        error
 }
 
-// runs records runs in the order in which they ended, and how many went on at once.
-type runs struct {
+// groupRuns records runs in the order in which they ended, and how many went on at once.
+type groupRuns struct {
 	mu       sync.Mutex // guards all below
-	list     []run
+	list     []groupRun
 	now, top int
 }
 
 // record wraps a handler of numbered messages ({"n":3}-like bodies are plain
 // numbers here).
-func (r *runs) record(f func(ctx context.Context, m *holdfast.Message, n int) error) holdfast.Handler {
+func (r *groupRuns) record(f func(ctx context.Context, m *holdfast.Message, n int) error) holdfast.Handler {
 	return handle(func(ctx context.Context, m *holdfast.Message) error {
 		n, err := strconv.Atoi(m.Body)
 		if err != nil {
@@ -49,19 +49,19 @@ func (r *runs) record(f func(ctx context.Context, m *holdfast.Message, n int) er
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.now--
-		r.list = append(r.list, run{m.GroupID, n, m.Attempt, began, time.Now(), err})
+		r.list = append(r.list, groupRun{m.GroupID, n, m.Attempt, began, time.Now(), err})
 		return err
 	})
 }
 
-func (r *runs) all() []run {
+func (r *groupRuns) all() []groupRun {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return append([]run(nil), r.list...)
+	return append([]groupRun(nil), r.list...)
 }
 
 // of returns the runs of one group.
-func (r *runs) of(group string) (list []run) {
+func (r *groupRuns) of(group string) (list []groupRun) {
 	for _, one := range r.all() {
 		if one.group == group {
 			list = append(list, one)
@@ -102,7 +102,7 @@ func orderIn50Groups(t *testing.T) {
 		srv := sqstest.New(t)
 		q := srv.Queue(t, "orders.fifo", sqstest.DLQ(10))
 		ids := sendGroups(t, q, groups, each)
-		var rs runs
+		var rs groupRuns
 		began := time.Now()
 		start(t, srv, q, rs.record(func(ctx context.Context, m *holdfast.Message, n int) error {
 			g, _ := strconv.Atoi(m.GroupID[1:])
@@ -159,7 +159,7 @@ func failedHoldsBackItsGroup(t *testing.T) {
 		srv := sqstest.New(t)
 		q := srv.Queue(t, "orders.fifo", sqstest.DLQ(100))
 		ids := sendGroups(t, q, groups, each)
-		var rs runs
+		var rs groupRuns
 		heal := time.Now().Add(10 * time.Minute)
 		start(t, srv, q, rs.record(func(ctx context.Context, m *holdfast.Message, n int) error {
 			time.Sleep(time.Second)
@@ -204,7 +204,7 @@ func headDeadLettered(t *testing.T) {
 		srv := sqstest.New(t)
 		q := srv.Queue(t, "orders.fifo", sqstest.DLQ(3))
 		ids := sendGroups(t, q, 2, 10)
-		var rs runs
+		var rs groupRuns
 		start(t, srv, q, rs.record(func(ctx context.Context, m *holdfast.Message, n int) error {
 			if m.GroupID == "g00" && n == 0 {
 				return errTest
@@ -246,7 +246,7 @@ func lostHead(t *testing.T) {
 		ids := sendGroups(t, q, 1, 5)
 		// The first extension is the head's, half a visibility after the receive.
 		srv.FailEntries("ChangeMessageVisibilityBatch", "ReceiptHandleIsInvalid", true, sqstest.Times(1))
-		var rs runs
+		var rs groupRuns
 		var mu sync.Mutex
 		var cause error
 		start(t, srv, q, rs.record(func(ctx context.Context, m *holdfast.Message, n int) error {
@@ -285,7 +285,7 @@ func waitingHead(t *testing.T) {
 		srv := sqstest.New(t)
 		q := srv.Queue(t, "orders.fifo", sqstest.DLQ(3))
 		ids := sendGroups(t, q, 1, 3)
-		var rs runs
+		var rs groupRuns
 		waits := 0
 		start(t, srv, q, rs.record(func(ctx context.Context, m *holdfast.Message, n int) error {
 			if n == 0 && waits < 5 {
@@ -318,7 +318,7 @@ func stopMidGroup(t *testing.T) {
 		srv := sqstest.New(t)
 		q := srv.Queue(t, "orders.fifo", sqstest.DLQ(3))
 		sendGroups(t, q, 1, 10)
-		var rs runs
+		var rs groupRuns
 		work := rs.record(func(ctx context.Context, m *holdfast.Message, n int) error {
 			if n == 2 && m.ReceiveCount == 1 {
 				return errTest // its backoff is under way when the stop comes
@@ -350,7 +350,7 @@ func fairQueue(t *testing.T) {
 		srv := sqstest.New(t)
 		q := srv.Queue(t, "orders", sqstest.DLQ(10))
 		sendGroups(t, q, 1, 20)
-		var rs runs
+		var rs groupRuns
 		r := start(t, srv, q, rs.record(func(ctx context.Context, m *holdfast.Message, n int) error {
 			if n == 0 && m.Attempt == 1 {
 				return errTest // must hold nobody back
