@@ -79,7 +79,7 @@ func New(cfg Config) *Server {
 	}
 	return &Server{
 		cfg:    cfg,
-		log:    callLog{limit: cfg.LogLimit},
+		log:    callLog{limit: max(cfg.LogLimit, 0)},
 		queues: make(map[queueKey]*queue),
 		buried: make(map[queueKey]time.Time),
 	}
