@@ -163,7 +163,8 @@ func (s *Store) run(ctx context.Context, op string, script *redis.Script, key st
 	f.left, f.err = script.Run(ctx, s.rdb, []string{key}, args...).StringSlice()
 	switch {
 	case f.err == nil:
-	case strings.HasPrefix(f.err.Error(), "BADRECORD"):
+	case strings.Contains(f.err.Error(), "BADRECORD"), strings.Contains(f.err.Error(), "WRONGTYPE"):
+		// The second is Redis's own word for a key that is not even a string.
 		f.err = fmt.Errorf("redisstore: %s %q: %w: %w", op, key, idempotency.ErrBadRecord, f.err)
 	default:
 		f.err = fmt.Errorf("redisstore: %s %q: %w", op, key, f.err)
