@@ -184,15 +184,15 @@ func TestConnectionFaults(t *testing.T) {
 				q.Send(t, "x")
 				srv.Delay("ReceiveMessage", 3*time.Second, append(opts, sqstest.Times(1))...)
 				begin := time.Now()
-				var seen sqstest.Depth
-				time.AfterFunc(time.Second, func() { seen = q.Depth() })
+				seen := make(chan sqstest.Depth, 1)
+				time.AfterFunc(time.Second, func() { seen <- q.Depth() })
 				if got := receive(t, client, q); len(got) != 1 || time.Since(begin) != 3*time.Second {
 					t.Errorf("received %d after %v", len(got), time.Since(begin))
 				} else {
 					del(t, client, q, got[0])
 				}
-				if seen.InFlight != i {
-					t.Errorf("a second into the call: %+v", seen)
+				if d := <-seen; d.InFlight != i {
+					t.Errorf("a second into the call: %+v", d)
 				}
 			}
 		})
