@@ -388,8 +388,8 @@ func (c *Consumer) leaveRunning() int {
 	return len(left) + d.abandoned
 }
 
-// waitSettled waits until all settlements are confirmed, at most until end, and
-// returns how many are not.
+// waitSettled waits until all settlements are confirmed, at most until end. It gives
+// up on those that are not and returns how many they are.
 func (c *Consumer) waitSettled(end time.Time) int {
 	t := time.NewTimer(time.Until(end))
 	defer t.Stop()
@@ -403,6 +403,14 @@ func (c *Consumer) waitSettled(end time.Time) int {
 		select {
 		case <-c.d.settled:
 		case <-t.C:
+			c.d.mu.Lock()
+			defer c.d.mu.Unlock()
+			for _, h := range c.d.held {
+				if h.state == settling {
+					c.d.forget(h) // with its timer, if it waits to be tried again
+					c.stats.count(holdfast.Unsettled)
+				}
+			}
 			return left
 		}
 	}

@@ -74,9 +74,13 @@ func (s *settler) deadLetter(hs []*hold) {
 	s.d.mu.Lock()
 	h.tries++
 	tries := h.tries
-	if (f == transient || f == overLimit) && tries < 4 && h.lost == nil {
+	if h.state == gone {
 		s.d.mu.Unlock()
-		time.AfterFunc(jitter.Equal(100*time.Millisecond, 2*time.Second, tries), func() { s.letters.Add(h) })
+		return
+	}
+	if (f == transient || f == overLimit) && tries < 4 && h.lost == nil {
+		h.timer = time.AfterFunc(jitter.Equal(100*time.Millisecond, 2*time.Second, tries), func() { s.letters.Add(h) })
+		s.d.mu.Unlock()
 		return
 	}
 	// Refused: keep the message and try it again later. On FIFO this gives the

@@ -211,6 +211,7 @@ func (s *settler) sort(hs []*hold, handles []string, results []error, err error,
 	} else if s.failures.Swap(0) > 0 {
 		s.c.health.clear(problemSettle)
 	}
+	var wait time.Duration
 	for i, h := range hs {
 		e, f := results[i], whole
 		if err != nil {
@@ -226,26 +227,32 @@ func (s *settler) sort(hs []*hold, handles []string, results []error, err error,
 			// effect.
 			again.Add(h)
 		case f == transient || f == overLimit || f == denied:
-			s.retry(h, e, again)
+			wait = s.retry(h, e, again, wait)
 		default:
 			s.refused(h, action, e)
 		}
 	}
 }
 
-// retry tries a settlement again after a while. A change that cannot be made is
-// given up when the hold ends, as the message then comes back by itself.
-func (s *settler) retry(h *hold, err error, again *batch.Batcher[*hold]) {
+// retry tries a settlement again after wait, which it returns, or chooses where it
+// is 0: what failed together waits together, to share a call again. A change that
+// cannot be made is given up when the hold ends, as the message then comes back by
+// itself.
+func (s *settler) retry(h *hold, err error, again *batch.Batcher[*hold], wait time.Duration) time.Duration {
 	s.d.mu.Lock()
 	h.tries++
-	wait := jitter.Equal(100*time.Millisecond, 5*time.Second, h.tries)
+	if wait == 0 {
+		wait = jitter.Equal(100*time.Millisecond, 5*time.Second, h.tries)
+	}
 	late := h.lost != nil || (again == s.changes && time.Now().Add(wait).After(h.deadline))
+	if !late && h.state != gone {
+		h.timer = time.AfterFunc(wait, func() { again.Add(h) })
+	}
 	s.d.mu.Unlock()
 	if late {
 		s.refused(h, "settle", err)
-		return
 	}
-	time.AfterFunc(wait, func() { again.Add(h) })
+	return wait
 }
 
 // refused gives up on a settlement: the message comes back when its visibility
