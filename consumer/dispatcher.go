@@ -70,9 +70,7 @@ func (d *dispatcher) arrived(asked int, ds []delivery, at time.Time) {
 	d.polls--
 	for i := range ds {
 		if h := d.held[ds[i].msg.ID]; h != nil {
-			if f := d.redelivered(h, &ds[i], at); f != nil {
-				notify = append(notify, f)
-			}
+			notify = append(notify, d.redelivered(h, &ds[i], at))
 			dups = append(dups, h)
 			continue
 		}
@@ -114,7 +112,7 @@ func (d *dispatcher) add(m *delivery, at time.Time) *hold {
 	d.held[h.id] = h
 	d.n[queued]++
 	d.bytes += h.size
-	d.beat.schedule(h, at.Add(d.cfg.Visibility/2))
+	d.beat.begin(h, at)
 	return h
 }
 
@@ -135,13 +133,12 @@ func (d *dispatcher) redelivered(h *hold, m *delivery, at time.Time) func() {
 	revived := h.lost != nil
 	h.lost = nil
 	if !h.dropped {
-		d.beat.schedule(h, at.Add(d.cfg.Visibility/2))
+		d.beat.begin(h, at)
 	}
-	if revived && h.renew != nil {
-		renew, deadline := h.renew, h.deadline
-		return func() { renew(deadline, nil) }
+	if !revived {
+		return nothing
 	}
-	return nil
+	return h.renewed(h.deadline, nil)
 }
 
 // enqueue makes a new hold ready, on FIFO when it is the first of its group.

@@ -23,12 +23,13 @@ type heartbeat struct {
 
 	wake  chan struct{} // the first action is earlier than armed
 	calls chan struct{} // bounds the calls under way
+
+	// margin before the end of a hold it is taken for lost: the handler needs to
+	// hear of it before anyone else may start. 1 s, less where holds are short.
+	margin time.Duration
 }
 
 const (
-	// lossMargin before the end of a hold it is taken for lost: the handler needs
-	// to hear of it before anyone else may start.
-	lossMargin = time.Second
 	// extendCalls is the most extension calls under way.
 	extendCalls = 16
 	// tryTimeout bounds one try of a call that settles or extends: network gear
@@ -37,7 +38,10 @@ const (
 )
 
 func newHeartbeat(c *Consumer) *heartbeat {
-	return &heartbeat{c: c, d: c.d, wake: make(chan struct{}, 1), calls: make(chan struct{}, extendCalls)}
+	return &heartbeat{
+		c: c, d: c.d, wake: make(chan struct{}, 1), calls: make(chan struct{}, extendCalls),
+		margin: min(time.Second, c.cfg.Visibility/6),
+	}
 }
 
 // run extends until ctx ends.
@@ -46,8 +50,8 @@ func (b *heartbeat) run(ctx context.Context) {
 	defer t.Stop()
 	for {
 		batches, lost, next := b.due(time.Now())
-		for _, h := range lost {
-			b.lose(h, &lostError{why: "its visibility could not be extended in time"})
+		for _, after := range lost {
+			after()
 		}
 		for _, hs := range batches {
 			select {
@@ -76,7 +80,7 @@ func (b *heartbeat) run(ctx context.Context) {
 
 // due takes off the list what to act on now: batches to extend and holds that
 // have ended. The last batch is filled up with what would be due soon.
-func (b *heartbeat) due(now time.Time) (batches [][]*hold, lost []*hold, next time.Time) {
+func (b *heartbeat) due(now time.Time) (batches [][]*hold, lost []func(), next time.Time) {
 	b.d.mu.Lock()
 	defer b.d.mu.Unlock()
 	var hs []*hold
@@ -87,14 +91,14 @@ func (b *heartbeat) due(now time.Time) (batches [][]*hold, lost []*hold, next ti
 		}
 		h := e.Item
 		b.unlist(h)
-		if !now.Before(h.deadline.Add(-lossMargin)) {
-			lost = append(lost, h)
+		if !now.Before(h.deadline.Add(-b.margin)) {
+			lost = append(lost, b.lose(h, &lostError{why: "its visibility could not be extended in time"}))
 			continue
 		}
 		h.ask = b.extension(h, now)
 		if !now.Add(time.Duration(h.ask) * time.Second).After(h.deadline) {
 			// The 12 hours leave nothing to gain: it ends when it ends.
-			b.schedule(h, h.deadline.Add(-lossMargin))
+			b.schedule(h, h.deadline.Add(-b.margin))
 			if soon {
 				break
 			}
@@ -135,7 +139,7 @@ func (b *heartbeat) extend(ctx context.Context, hs []*hold) {
 	for i, h := range hs {
 		handles[i] = h.handle
 		times[i] = h.ask
-		until = earlier(until, h.deadline.Add(-lossMargin))
+		until = earlier(until, h.deadline.Add(-b.margin))
 	}
 	b.d.mu.Unlock()
 	ctx, cancel := context.WithDeadline(ctx, until)
@@ -193,24 +197,18 @@ func (b *heartbeat) extended(h *hold, handle string, deadline time.Time, err err
 			h.deadline = deadline
 		}
 		b.schedule(h, now.Add(h.deadline.Sub(now)/2))
-		if h.renew == nil {
-			return nothing
-		}
-		renew, until := h.renew, h.deadline
-		return func() { renew(until, nil) }
+		return h.renewed(h.deadline, nil)
 	}
 	if f := b.c.t.classify(err); (f == stale || f == rejected) && h.handle == handle {
 		if h.state == settling {
 			// Its delete decides: a message that is deleted cannot be extended.
 			return nothing
 		}
-		return func() {
-			b.lose(h, &lostError{why: "SQS does not hold the message any more", err: err})
-		}
+		return b.lose(h, staleHold(err))
 	}
 	h.retries++
 	next := now.Add(jitter.Equal(200*time.Millisecond, 2*time.Second, h.retries))
-	b.schedule(h, earlier(next, h.deadline.Add(-lossMargin)))
+	b.schedule(h, earlier(next, h.deadline.Add(-b.margin)))
 	return nothing
 }
 
@@ -239,73 +237,69 @@ func (b *heartbeat) extendNow(ctx context.Context, h *hold) error {
 	if err == nil {
 		err = results[0]
 	}
+	after := nothing
 	b.d.mu.Lock()
-	if err != nil {
-		f := b.c.t.classify(err)
-		b.d.mu.Unlock()
-		if f == stale {
-			lost := &lostError{why: "SQS does not hold the message any more", err: err}
-			b.lose(h, lost)
-			return lost
-		}
-		return err
-	}
-	var renew func(time.Time, error)
-	if deadline := sent.Add(time.Duration(ask) * time.Second); h.state != gone && deadline.After(h.deadline) {
+	deadline := sent.Add(time.Duration(ask) * time.Second)
+	switch {
+	case err != nil && b.c.t.classify(err) == stale && h.handle == handle:
+		lost := staleHold(err)
+		after, err = b.lose(h, lost), lost
+	case err == nil && h.state == running && deadline.After(h.deadline):
 		h.deadline = deadline
 		if !h.extending {
 			b.schedule(h, sent.Add(deadline.Sub(sent)/2))
 			b.rearm()
 		}
-		renew = h.renew
+		after = h.renewed(deadline, nil)
 	}
-	until := h.deadline
 	b.d.mu.Unlock()
-	if renew != nil {
-		renew(until, nil)
-	}
-	return nil
+	after()
+	return err
 }
 
-// lose ends a hold whose visibility is gone. A handler under a claim of its own
-// goes on, as the claim's owner decides; any other is cancelled. What has not
-// begun is forgotten.
-func (b *heartbeat) lose(h *hold, why *lostError) {
-	b.d.mu.Lock()
+func staleHold(err error) *lostError {
+	return &lostError{why: "SQS does not hold the message any more", err: err}
+}
+
+// lose ends a hold whose visibility is gone, and returns what to do without the
+// lock. A handler under a claim of its own goes on, as the claim's owner decides;
+// any other is cancelled. What has not begun is forgotten. Call with mu held.
+func (b *heartbeat) lose(h *hold, why *lostError) func() {
 	if h.state == gone || h.dropped || h.lost != nil {
-		b.d.mu.Unlock()
-		return
+		return nothing
 	}
 	h.lost = why
 	b.unlist(h)
-	renew := h.renew
-	after := nothing
-	switch {
-	case h.state == running:
-		if renew == nil {
-			h.cut = true
-			if h.cancel != nil {
-				h.cancel(why)
-			}
+	tell, after := h.renewed(time.Time{}, why), nothing
+	if h.state == running && len(h.renewers) == 0 {
+		h.cut = true
+		if h.cancel != nil {
+			h.cancel(why)
 		}
+	}
+	if h.state != settling {
 		after = b.d.giveBack(b.d.behind(h), why)
-	case h.state == settling:
-	default:
-		after = b.d.giveBack(b.d.behind(h), why)
+	}
+	if h.state != settling && h.state != running {
 		b.d.forget(h)
 	}
 	if h.done != nil {
 		close(h.done)
 		h.done = nil
 	}
-	b.d.mu.Unlock()
-	after()
-	if renew != nil {
-		renew(time.Time{}, why)
+	return func() {
+		after()
+		tell()
+		b.c.stats.lost.Add(1)
+		b.c.log.Warn("lease lost", "message", h.id, "error", why)
+		call(b.c, b.c.cfg.Hooks.LeaseLost, holdfast.LeaseLostEvent{Message: &h.msg, Err: why})
 	}
-	b.c.stats.lost.Add(1)
-	b.c.log.Warn("lease lost", "message", h.id, "error", why)
-	call(b.c, b.c.cfg.Hooks.LeaseLost, holdfast.LeaseLostEvent{Message: &h.msg, Err: why})
+}
+
+// begin puts a hold that began at at on the agenda for half of its length, and
+// where that is short in time for a second try. Call with mu held.
+func (b *heartbeat) begin(h *hold, at time.Time) {
+	b.schedule(h, earlier(at.Add(b.d.cfg.Visibility/2), h.deadline.Add(-2*b.margin)))
 }
 
 // schedule puts h on the agenda. Call with mu held.

@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/holdfast-go/holdfast"
@@ -41,12 +42,12 @@ type hold struct {
 	handle   string
 	receives int // ApproximateReceiveCount of the newest receive
 	state    holdState
-	reruns   int           // runs here that counted as attempts, beyond the receive
-	deadline time.Time     // SQS surely hides the message until then
-	limit    time.Time     // the 12 hours of this receive end then
-	lost     error         // why the visibility ended, where it did
-	done     chan struct{} // made on demand; closed when the hold ends
-	renew    func(time.Time, error)
+	reruns   int                     // runs here that counted as attempts, beyond the receive
+	deadline time.Time               // SQS surely hides the message until then
+	limit    time.Time               // the 12 hours of this receive end then
+	lost     error                   // why the visibility ended, where it did
+	done     chan struct{}           // made on demand; closed when the hold ends
+	renewers []*renewer              // replaced, never written
 	cancel   context.CancelCauseFunc // of the run under way
 	cut      bool                    // this run was cancelled because the hold was lost
 	key      string
@@ -69,6 +70,9 @@ type hold struct {
 }
 
 var _ holdfast.Lease = (*hold)(nil)
+
+// renewer is what OnRenew registers.
+type renewer func(deadline time.Time, lost error)
 
 // Deadline implements holdfast.Lease.
 func (h *hold) Deadline() time.Time {
@@ -120,11 +124,26 @@ func (h *hold) Extend(ctx context.Context) error { return h.d.beat.extendNow(ctx
 func (h *hold) OnRenew(f func(time.Time, error)) (stop func()) {
 	h.d.mu.Lock()
 	defer h.d.mu.Unlock()
-	h.renew = f
+	r := renewer(f)
+	h.renewers = append(slices.Clone(h.renewers), &r)
 	return func() {
 		h.d.mu.Lock()
 		defer h.d.mu.Unlock()
-		h.renew = nil
+		h.renewers = slices.DeleteFunc(slices.Clone(h.renewers), func(other *renewer) bool { return other == &r })
+	}
+}
+
+// renewed returns what tells the renewers, to be called without the lock. Call
+// with the dispatcher's lock held.
+func (h *hold) renewed(deadline time.Time, lost error) func() {
+	list := h.renewers
+	if len(list) == 0 {
+		return nothing
+	}
+	return func() {
+		for _, r := range list {
+			call(h.d.c, func(deadline time.Time) { (*r)(deadline, lost) }, deadline)
+		}
 	}
 }
 

@@ -92,7 +92,7 @@ func (d *dispatcher) finished(w *worker, h *hold, err error) (next *hold) {
 	now := time.Now()
 	d.mu.Lock()
 	took := now.Sub(h.started)
-	h.cancel = nil
+	h.cancel, h.renewers = nil, nil
 	if h.state != running { // the stop is over and has left this handler behind
 		next = d.next(w)
 		d.mu.Unlock()
