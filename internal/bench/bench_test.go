@@ -42,16 +42,18 @@ func spawn(tb testing.TB) *stub.Process {
 func TestMeasure(t *testing.T) {
 	t.Parallel()
 	small := workload{name: "small", messages: 3000}
-	t.Run("the hand-written loop handles and deletes each message with two requests for ten", func(t *testing.T) {
-		t.Parallel()
-		c, err := measure(t.Context(), spawn(t), runRaw, small)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if c.requests < 0.15 || c.requests > 0.3 || c.cpu <= 0 || c.allocs <= 0 || c.rate <= 0 {
-			t.Errorf("cost %+v, want about 0.2 requests and all else above 0", c)
-		}
-	})
+	for name, run := range map[string]side{"the hand-written loop": runRaw, "the runtime": runHoldfast} {
+		t.Run(name+" handles and deletes each message with two requests for ten", func(t *testing.T) {
+			t.Parallel()
+			c, err := measure(t.Context(), spawn(t), run, small)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.requests < 0.15 || c.requests > 0.3 || c.cpu <= 0 || c.allocs <= 0 || c.rate <= 0 {
+				t.Errorf("cost %+v, want about 0.2 requests and all else above 0", c)
+			}
+		})
+	}
 	t.Run("a side that handles a message twice fails", func(t *testing.T) {
 		t.Parallel()
 		_, err := measure(t.Context(), spawn(t), func(ctx context.Context, target *stub.Process, handle func()) error {
@@ -85,6 +87,7 @@ func TestArguments(t *testing.T) {
 	for _, c := range []struct{ name, args, want string }{
 		{"an unknown command is named", "nonsense", `"nonsense"`},
 		{"rounds below one are refused", "-rounds 0", "-rounds is 0"},
+		{"a heap below nothing is refused", "-heap -1", "-heap is -1"},
 		{"an unknown side is named", "-side both", `"both"`},
 		{"a workload needs a side", "-workload x", `"x"`},
 	} {
