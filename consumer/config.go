@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -57,7 +59,7 @@ type Config struct {
 	StopTimeout time.Duration
 	// PollGrace is how long a long poll that is under way may go on after the
 	// cancel, at most StopTimeout, so that messages on their way are not left
-	// invisible; -1 cuts it at once. Default: 2s.
+	// invisible; -1 cuts it at once. Default: 2s, at most StopTimeout.
 	PollGrace time.Duration
 
 	// DeleteLinger is how long a delete waits for others to fill its batch of ten
@@ -66,10 +68,11 @@ type Config struct {
 	DeleteLinger time.Duration
 	// BackoffBase and BackoffMax set the delay before the n-th retry: a random
 	// time up to BackoffBase doubled n-1 times, at most BackoffMax (full jitter),
-	// rounded up to whole seconds on a standard queue, the unit of SQS. At least
-	// 1 ms. Default: 2s.
+	// rounded up to whole seconds on a standard queue, the unit of SQS. 1 ms to
+	// 12 h. Default: 2s.
 	BackoffBase time.Duration
-	// BackoffMax is at least BackoffBase and at most 12 h. Default: 15m.
+	// BackoffMax is at least BackoffBase and at most 12 h.
+	// Default: 15m, at least BackoffBase.
 	BackoffMax time.Duration
 	// DecodeAttempts is the attempt on which a message that cannot be decoded or
 	// has no route is dead-lettered, 1 to 1000. Default: 3.
@@ -145,6 +148,9 @@ func (c Config) validate() error {
 			return
 		}
 		bound := fmt.Sprintf("%v to %v", lo, hi)
+		if hi == math.MaxInt64 {
+			bound = fmt.Sprintf("at least %v", lo)
+		}
 		if off {
 			bound += ", or -1"
 		}
@@ -170,7 +176,7 @@ func (c Config) validate() error {
 	if c.Wait%time.Second != 0 {
 		bad("Wait", c.Wait, "whole seconds")
 	}
-	within("HandlerTimeout", c.HandlerTimeout, time.Millisecond, 1<<63-1, true)
+	within("HandlerTimeout", c.HandlerTimeout, time.Millisecond, math.MaxInt64, true)
 	within("StopTimeout", c.StopTimeout, time.Second, time.Hour, false)
 	within("PollGrace", c.PollGrace, 0, c.StopTimeout, true)
 	within("DeleteLinger", c.DeleteLinger, 0, time.Second, true)
@@ -183,7 +189,7 @@ func (c Config) validate() error {
 		bad("DeadLetterShare", c.DeadLetterShare, "above 0 and below 1, or -1")
 	}
 	for i, arn := range c.Topics {
-		if parts := strings.Split(arn, ":"); len(parts) != 6 || parts[0] != "arn" || parts[2] != "sns" {
+		if parts := strings.Split(arn, ":"); len(parts) != 6 || parts[0] != "arn" || parts[2] != "sns" || slices.Contains(parts, "") {
 			bad(fmt.Sprintf("Topics[%d]", i), arn, "the ARN of an SNS topic, arn:aws:sns:region:account:name")
 		}
 	}
