@@ -32,6 +32,15 @@ func del(t *testing.T, client *sqs.Client, q *sqstest.Queue, m types.Message) {
 	}
 }
 
+func change(t *testing.T, client *sqs.Client, q *sqstest.Queue, m types.Message, seconds int32) {
+	t.Helper()
+	if _, err := client.ChangeMessageVisibility(t.Context(), &sqs.ChangeMessageVisibilityInput{
+		QueueUrl: &q.URL, ReceiptHandle: m.ReceiptHandle, VisibilityTimeout: seconds,
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func bodies(messages []types.Message) string {
 	all := ""
 	for _, m := range messages {
@@ -149,6 +158,19 @@ func TestFIFOOrder(t *testing.T) {
 			}
 		})
 	})
+	t.Run("a follower that is delayed waits, the head does not", func(t *testing.T) {
+		t.Parallel()
+		bubble(t, func(t *testing.T, srv *sqstest.Server, client *sqs.Client) {
+			q := srv.Queue(t, "q.fifo", sqstest.QueueAttribute("DelaySeconds", "10"))
+			q.Send(t, "1", sqstest.Group("g"))
+			time.Sleep(5 * time.Second)
+			q.Send(t, "2", sqstest.Group("g"))
+			time.Sleep(5 * time.Second)
+			if got := bodies(receive(t, client, q)); got != "1" {
+				t.Errorf("received %q", got)
+			}
+		})
+	})
 	t.Run("groups take turns", func(t *testing.T) {
 		t.Parallel()
 		bubble(t, func(t *testing.T, srv *sqstest.Server, client *sqs.Client) {
@@ -238,6 +260,38 @@ func TestAReceiveAttempt(t *testing.T) {
 			del(t, client, q, first[0])
 			if again := receive(t, client, q, attempt("a")); again != nil {
 				t.Errorf("got %d messages of a locked group", len(again))
+			}
+		})
+	})
+	t.Run("is new once a hold of it was changed, until the message is received anew", func(t *testing.T) {
+		t.Parallel()
+		bubble(t, func(t *testing.T, srv *sqstest.Server, client *sqs.Client) {
+			q := srv.Queue(t, "q.fifo")
+			q.Send(t, "x", sqstest.Group("g"))
+			first := receive(t, client, q, attempt("a"))
+			change(t, client, q, first[0], 60)
+			if again := receive(t, client, q, attempt("a")); again != nil {
+				t.Error("the attempt brought a message whose hold was changed")
+			}
+			change(t, client, q, first[0], 0)
+			second := receive(t, client, q, attempt("b"))
+			if again := receive(t, client, q, attempt("b")); handles(again) != handles(second) {
+				t.Error("the change before this receive counts")
+			}
+		})
+	})
+	t.Run("is void once another receive has its messages", func(t *testing.T) {
+		t.Parallel()
+		bubble(t, func(t *testing.T, srv *sqstest.Server, client *sqs.Client) {
+			q := srv.Queue(t, "q.fifo", sqstest.Visibility(time.Second))
+			q.Send(t, "x", sqstest.Group("g"))
+			receive(t, client, q, attempt("a"))
+			time.Sleep(time.Second)
+			if got := receive(t, client, q, attempt("b")); len(got) != 1 {
+				t.Fatal("it did not come back")
+			}
+			if got := receive(t, client, q, attempt("a")); got != nil {
+				t.Error("two attempts hold one message")
 			}
 		})
 	})

@@ -129,8 +129,8 @@ func TestLimits(t *testing.T) {
 		{"a batch of 1 MiB", batch(2, func(_ int, e *types.SendMessageBatchRequestEntry) {
 			e.MessageBody = aws.String(strings.Repeat("x", mib/2))
 		}), ""},
-		{"a batch of 1 MiB and two bytes", batch(2, func(_ int, e *types.SendMessageBatchRequestEntry) {
-			e.MessageBody = aws.String(strings.Repeat("x", mib/2+1))
+		{"a batch of 1 MiB and a byte", batch(2, func(i int, e *types.SendMessageBatchRequestEntry) {
+			e.MessageBody = aws.String(strings.Repeat("x", mib/2+i))
 		}), "AWS.SimpleQueueService.BatchRequestTooLong"},
 		{"two entries of one id", batch(2, func(_ int, e *types.SendMessageBatchRequestEntry) { e.Id = aws.String("same") }), "AWS.SimpleQueueService.BatchEntryIdsNotDistinct"},
 		{"an entry id of 80 characters", batch(1, func(_ int, e *types.SendMessageBatchRequestEntry) { e.Id = aws.String(strings.Repeat("i", 80)) }), ""},

@@ -106,3 +106,23 @@ func TestTheOlderNameOfSystemAttributesWorks(t *testing.T) {
 		}
 	})
 }
+
+// The digest is of Amazon's own sample (two texts, by name), whatever order a map
+// hands the attributes over in.
+func TestTheDigestOfAttributesGoesByTheirNames(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, srv *sqstest.Server, client *sqs.Client) {
+		q := srv.Queue(t, "q")
+		for range 20 {
+			sent, err := client.SendMessage(t.Context(), &sqs.SendMessageInput{
+				QueueUrl: &q.URL, MessageBody: aws.String("x"), MessageAttributes: map[string]types.MessageAttributeValue{
+					"test_attribute_name_1": text("test_attribute_value_1"),
+					"test_attribute_name_2": text("test_attribute_value_2"),
+				},
+			})
+			if err != nil || *sent.MD5OfMessageAttributes != "d53f3b558fe951154770f25cb63dbba9" {
+				t.Fatalf("%+v, %v", sent, err)
+			}
+		}
+	})
+}

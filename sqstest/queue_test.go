@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -351,6 +352,9 @@ func TestTheInFlightLimit(t *testing.T) {
 		if got := receive(t, client, q, waiting(5)); len(got) != 1 {
 			t.Errorf("after a delete a long poll got %d messages", len(got))
 		}
+		del(t, client, q, held[1])
+		del(t, client, q, held[2])
+		receive(t, client, q)
 		if q.MaxInFlight() != 3 {
 			t.Errorf("at most %d in flight", q.MaxInFlight())
 		}
@@ -371,6 +375,9 @@ func TestPermissions(t *testing.T) {
 		})
 		_, err := client.DeleteMessage(t.Context(), &sqs.DeleteMessageInput{QueueUrl: &q.URL, ReceiptHandle: m.ReceiptHandle})
 		wantCode(t, err, "AccessDenied")
+		if want := "not authorized to perform: sqs:deletemessage on resource: " + q.ARN; !strings.Contains(err.Error(), want) {
+			t.Errorf("no %q in %v", want, err)
+		}
 		_, err = client.DeleteMessageBatch(t.Context(), &sqs.DeleteMessageBatchInput{QueueUrl: &q.URL, Entries: []types.DeleteMessageBatchRequestEntry{{Id: aws.String("1"), ReceiptHandle: m.ReceiptHandle}}})
 		wantCode(t, err, "AccessDenied")
 		if got := receive(t, client, q); got != nil {

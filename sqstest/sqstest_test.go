@@ -178,6 +178,33 @@ func TestAMessageThatIsHeld(t *testing.T) {
 			}
 		})
 	})
+	t.Run("is not held on by a stale handle, nor by one of another queue", func(t *testing.T) {
+		t.Parallel()
+		bubble(t, func(t *testing.T, srv *sqstest.Server, client *sqs.Client) {
+			q, other := srv.Queue(t, "q", sqstest.Visibility(time.Second)), srv.Queue(t, "other")
+			q.Send(t, "x")
+			stale := receive(t, client, q)[0]
+			time.Sleep(time.Second)
+			fresh := receive(t, client, q)[0]
+			_, err := client.ChangeMessageVisibility(t.Context(), &sqs.ChangeMessageVisibilityInput{QueueUrl: &q.URL, ReceiptHandle: stale.ReceiptHandle, VisibilityTimeout: 60})
+			wantCode(t, err, "InvalidParameterValue")
+			_, err = client.DeleteMessage(t.Context(), &sqs.DeleteMessageInput{QueueUrl: &other.URL, ReceiptHandle: fresh.ReceiptHandle})
+			wantError[*types.ReceiptHandleIsInvalid](t, err)
+			if m := q.Messages()[0]; !m.VisibleAt.Equal(time.Now().Add(time.Second)) {
+				t.Errorf("visible at %v", m.VisibleAt)
+			}
+		})
+	})
+	t.Run("has twelve hours again after each receive", func(t *testing.T) {
+		t.Parallel()
+		bubble(t, func(t *testing.T, srv *sqstest.Server, client *sqs.Client) {
+			q := srv.Queue(t, "q")
+			q.Send(t, "x")
+			receive(t, client, q, holding(6*3600))
+			time.Sleep(6 * time.Hour)
+			change(t, client, q, receive(t, client, q)[0], 12*3600)
+		})
+	})
 	t.Run("cannot be held for more than twelve hours from its receive", func(t *testing.T) {
 		t.Parallel()
 		bubble(t, func(t *testing.T, srv *sqstest.Server, client *sqs.Client) {
@@ -198,6 +225,55 @@ func TestAMessageThatIsHeld(t *testing.T) {
 			time.Sleep(12*time.Hour - 30*time.Minute)
 			wantError[*types.MessageNotInflight](t, change(0))
 		})
+	})
+}
+
+func TestReceivesOnOneQueueDoNotCountOnTheNext(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, srv *sqstest.Server, client *sqs.Client) {
+		policy := func(to *sqstest.Queue) sqstest.QueueOption {
+			return sqstest.QueueAttribute("RedrivePolicy", `{"deadLetterTargetArn":"`+to.ARN+`","maxReceiveCount":"2"}`)
+		}
+		last := srv.Queue(t, "last")
+		middle := srv.Queue(t, "middle", policy(last))
+		first := srv.Queue(t, "first", policy(middle))
+		id := first.Send(t, "x")
+		for _, q := range []*sqstest.Queue{first, middle, last} {
+			for range 2 {
+				if got := receive(t, client, q, holding(1)); len(got) != 1 {
+					t.Fatalf("%s delivered %d messages", q.Name, len(got))
+				}
+				time.Sleep(time.Second)
+			}
+			receive(t, client, q)
+		}
+		if m, _ := last.Message(id); m.ReceiveCount != 7 || m.DeadLetterSource != middle.ARN {
+			t.Errorf("at the end: %+v", m)
+		}
+	})
+}
+
+func TestWhoMayUseADeadLetterQueue(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, srv *sqstest.Server, client *sqs.Client) {
+		use := func(client *sqs.Client, name, dlq string) error {
+			_, err := client.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: &name, Attributes: map[string]string{
+				"RedrivePolicy": `{"deadLetterTargetArn":"` + dlq + `","maxReceiveCount":2}`,
+			}})
+			return err
+		}
+		none := srv.Queue(t, "none", sqstest.QueueAttribute("RedriveAllowPolicy", `{"redrivePermission":"denyAll"}`))
+		some := srv.Queue(t, "some", sqstest.QueueAttribute("RedriveAllowPolicy",
+			`{"redrivePermission":"byQueue","sourceQueueArns":["arn:aws:sqs:us-east-1:000000000000:friend"]}`))
+		wantCode(t, use(client, "a", none.ARN), "InvalidParameterValue")
+		wantCode(t, use(client, "a", some.ARN), "InvalidParameterValue")
+		if err := use(client, "friend", some.ARN); err != nil {
+			t.Error(err)
+		}
+		stranger := srv.SQS(func(o *sqs.Options) {
+			o.RetryMaxAttempts, o.Credentials = 1, aws.CredentialsProviderFunc(accountCredentials("111111111111"))
+		})
+		wantCode(t, use(stranger, "a", srv.Queue(t, "open").ARN), "InvalidParameterValue")
 	})
 }
 

@@ -149,7 +149,6 @@ func (q *queue) receive(r *receiveRequest, now time.Time) []received {
 	})
 	for _, m := range echoes {
 		q.shelf.echo(m)
-		q.touch()
 	}
 	if r.attempt != "" && q.settings.fifo && len(got) > 0 {
 		q.remember(r.attempt, got, now)
