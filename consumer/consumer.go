@@ -82,7 +82,8 @@ type Consumer struct {
 // a *ConfigError for each field out of bounds, what a middleware's Validate says,
 // and an ARN or URL of a region other than the client's.
 func New(client SQSAPI, queue string, h holdfast.Handler, cfg Config) (*Consumer, error) {
-	c := &Consumer{cfg: cfg.withDefaults(), name: queue, health: newHealth(), stopNow: make(chan struct{})}
+	c := &Consumer{cfg: cfg.withDefaults(), name: queue, stopNow: make(chan struct{})}
+	c.health = newHealth(&c.cfg)
 	errs := []error{c.cfg.validate()}
 	if isNil(client) {
 		errs = append(errs, &ConfigError{Field: "client", Value: nil, Bound: "not nil"})

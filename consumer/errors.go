@@ -34,7 +34,7 @@ type AccessError struct {
 }
 
 func (e *AccessError) Error() string {
-	return fmt.Sprintf("consumer: %s is denied on %s: allow it in the policy of the consumer's role: %v", e.Action, e.Resource, e.Err)
+	return fmt.Sprintf("consumer: %s is denied on %s: allow it in the policy of the consumer's role, or renew its credentials: %v", e.Action, e.Resource, e.Err)
 }
 
 // Unwrap returns the error of the SDK.

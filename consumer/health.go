@@ -52,23 +52,53 @@ var bearable = map[string]bool{problemNoQueue: true, problemAbandoned: true}
 type health struct {
 	mu       sync.Mutex // guards all below; a leaf: nothing is called under it
 	state    string
-	problems map[string]Problem
-	dead     bool
+	problems map[string]trouble
+
+	// fade is after how long a problem is over that nobody told of again. It is for
+	// those whose call may not be made again to show that it works now: another
+	// process may have got the message, or no handler be slow enough to extend.
+	fade map[string]time.Duration
 }
 
-func newHealth() *health {
-	return &health{state: "new", problems: make(map[string]Problem)}
+// trouble is a problem, when it was told last, and whether one is dead of it.
+type trouble struct {
+	Problem
+	told   time.Time
+	deadly bool
+}
+
+func newHealth(cfg *Config) *health {
+	retried := cfg.BackoffMax + time.Minute
+	return &health{state: "new", problems: make(map[string]trouble), fade: map[string]time.Duration{
+		problemSettle: time.Minute, problemExtend: time.Minute, problemDeadLetter: retried, problemNoQueue: retried,
+	}}
 }
 
 // set notes a problem. One that stands already keeps its beginning.
-func (h *health) set(name string, err error) {
+func (h *health) set(name string, err error) { h.put(name, err, false) }
+
+// die notes a problem for which the consumer is not live.
+func (h *health) die(name string, err error) { h.put(name, err, true) }
+
+func (h *health) put(name string, err error, deadly bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	p := Problem{Name: name, Since: time.Now(), Err: err}
+	now := time.Now()
+	h.sweep(now)
+	p := trouble{Problem{Name: name, Since: now, Err: err}, now, deadly}
 	if old, ok := h.problems[name]; ok {
 		p.Since = old.Since
 	}
 	h.problems[name] = p
+}
+
+// sweep forgets the problems that have faded. Call with mu held.
+func (h *health) sweep(now time.Time) {
+	for name, p := range h.problems {
+		if fade := h.fade[name]; fade > 0 && now.Sub(p.told) > fade {
+			delete(h.problems, name)
+		}
+	}
 }
 
 func (h *health) clear(name string) {
@@ -83,32 +113,20 @@ func (h *health) enter(state string) {
 	h.state = state
 }
 
-// die marks the consumer as not live.
-func (h *health) die(name string, err error) {
-	h.set(name, err)
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.dead = true
-}
-
-// revive takes die back for the problem name.
-func (h *health) revive(name string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.dead = false
-	delete(h.problems, name)
-}
-
 // Health says what is wrong since when. Safe for concurrent use, also before and
 // after Run.
 func (c *Consumer) Health() Health {
 	h := c.health
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	r := Health{Live: !h.dead, State: h.state, Ready: h.state == "running" && !h.dead}
+	h.sweep(time.Now())
+	r := Health{Live: true, State: h.state, Ready: h.state == "running"}
 	for name, p := range h.problems {
-		r.Problems = append(r.Problems, p)
-		if !bearable[name] {
+		r.Problems = append(r.Problems, p.Problem)
+		if p.deadly {
+			r.Live = false
+		}
+		if p.deadly || !bearable[name] {
 			r.Ready = false
 		}
 	}

@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/holdfast-go/holdfast"
@@ -23,6 +24,8 @@ type heartbeat struct {
 
 	wake  chan struct{} // the first action is earlier than armed
 	calls chan struct{} // bounds the calls under way
+
+	failures atomic.Int32 // failed calls in a row
 
 	// margin before the end of a hold it is taken for lost: the handler needs to
 	// hear of it before anyone else may start. 1 s, less where holds are short.
@@ -167,11 +170,11 @@ func (b *heartbeat) extend(ctx context.Context, hs []*hold) {
 	}
 	if err != nil {
 		f := b.c.t.classify(err)
-		if f.slow() {
+		if n := b.failures.Add(1); n >= 3 || f.slow() {
 			b.c.health.set(problemExtend, b.c.explain("sqs:ChangeMessageVisibility", f, err))
 		}
 		b.c.log.Warn("extending failed", "messages", len(hs), "error", err)
-	} else {
+	} else if b.failures.Swap(0) > 0 {
 		b.c.health.clear(problemExtend)
 	}
 	call(b.c, b.c.cfg.Hooks.Extended, holdfast.ExtendedEvent{Messages: len(hs) - failed, Failed: failed, Err: err})

@@ -207,11 +207,10 @@ func (c *Consumer) abandonedChanged() {
 	err := fmt.Errorf("%d of %d slots are taken by handlers that do not heed their context", n, c.cfg.Concurrency)
 	switch {
 	case n == 0:
-		c.health.revive(problemAbandoned)
+		c.health.clear(problemAbandoned)
 	case 2*n >= c.cfg.Concurrency:
 		c.health.die(problemAbandoned, err)
 	default:
-		c.health.revive(problemAbandoned)
 		c.health.set(problemAbandoned, err)
 	}
 }
