@@ -8,7 +8,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/holdfast-go/holdfast"
@@ -295,13 +294,14 @@ func TestOneHolderLosesAReceipt(t *testing.T) {
 			}
 		})
 	})
-	t.Run("a hold that cannot be extended ends before anyone else may start", func(t *testing.T) {
-		for _, fault := range []func(*sqstest.Server) *sqstest.Injected{
-			func(srv *sqstest.Server) *sqstest.Injected { return srv.Fail(extendAction, sqstest.Throttle) },
-			func(srv *sqstest.Server) *sqstest.Injected { return srv.Hang(extendAction) },
-			func(srv *sqstest.Server) *sqstest.Injected { return srv.Fail(extendAction, sqstest.AccessDenied) },
-		} {
-			synctestRun(t, func(t *testing.T) {
+	for why, fault := range map[string]func(*sqstest.Server) *sqstest.Injected{
+		"throttling":   func(srv *sqstest.Server) *sqstest.Injected { return srv.Fail(extendAction, sqstest.Throttle) },
+		"hung calls":   func(srv *sqstest.Server) *sqstest.Injected { return srv.Hang(extendAction) },
+		"a denial":     func(srv *sqstest.Server) *sqstest.Injected { return srv.Fail(extendAction, sqstest.AccessDenied) },
+		"slow answers": func(srv *sqstest.Server) *sqstest.Injected { return srv.Delay(extendAction, 20*time.Second) },
+	} {
+		t.Run("a hold that cannot be extended for "+why+" ends before anyone else may start", func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
 				srv := sqstest.New(t)
 				q := srv.Queue(t, "orders", sqstest.DLQ(3))
 				fault(srv)
@@ -319,8 +319,8 @@ func TestOneHolderLosesAReceipt(t *testing.T) {
 					t.Errorf("cancelled %v ahead of the next run, want 1 s to 3 s", ahead)
 				}
 			})
-		}
-	})
+		})
+	}
 	t.Run("a message redelivered to a deaf handler runs again when that returns", func(t *testing.T) {
 		inBubble(t, func(t *testing.T) {
 			srv := sqstest.New(t)
@@ -348,12 +348,6 @@ func TestOneHolderLosesAReceipt(t *testing.T) {
 			}
 		})
 	})
-}
-
-// synctestRun is a bubble inside a test that has several.
-func synctestRun(t *testing.T, f func(t *testing.T)) {
-	t.Helper()
-	synctest.Test(t, f)
 }
 
 // thief is a store that lets a test take claims over by force.
