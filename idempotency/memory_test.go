@@ -46,6 +46,18 @@ func TestMemoryStoreForgets(t *testing.T) {
 			}
 		})
 	})
+	t.Run("a fence is not repeated over a lost record while the clock stands still", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			s := idempotency.NewMemoryStore()
+			first, _ := s.Claim(t.Context(), request("k", "a"))
+			s.Delete("k")
+			second, err := s.Claim(t.Context(), request("k", "b"))
+			if err != nil || second.Class != idempotency.ClassNew || second.Fence <= first.Fence {
+				t.Errorf("claim: %+v, %v; want a fence above %d", second, err, first.Fence)
+			}
+		})
+	})
 	t.Run("expired records do not pile up", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
