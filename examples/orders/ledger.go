@@ -29,16 +29,16 @@ type ledger struct {
 	retries int
 	// dead lists the orders dead-lettered as they should be, by cause.
 	dead map[string][]deadLetter
-	// lost is how many orders were neither charged nor dead-lettered, or not with
+	// lost names the orders that were neither charged nor dead-lettered, or not with
 	// each of their copies.
-	lost int
+	lost []string
 	// longest is the effect that took longest.
 	longest effect
-	// problems is all that is not as it should be.
+	// problems is all else that is not as it should be.
 	problems []string
 }
 
-func (l *ledger) balances() bool { return len(l.problems) == 0 }
+func (l *ledger) balances() bool { return len(l.problems)+len(l.lost) == 0 }
 
 // account is one order in the making of the ledger.
 type account struct {
@@ -119,8 +119,7 @@ func (l *ledger) enter(a *account) {
 	want := a.line.wants()
 	switch {
 	case charged == 0 && len(a.dead) == 0:
-		l.lost++
-		l.problem("%s: lost: neither charged nor dead-lettered", a.line)
+		l.lost = append(l.lost, fmt.Sprintf("%s: neither charged nor dead-lettered", a.line))
 	case charged > 1:
 		l.problem("%s: charged %d times", a.line, charged)
 	case charged == 1 && len(a.dead) > 0:
@@ -151,8 +150,8 @@ func (l *ledger) enterDead(a *account, want string) {
 	}
 	switch {
 	case len(a.dead) < a.sent:
-		l.lost++
-		l.problem("%s: lost: sent %d times, but %d times in the dead-letter queue", a.line, a.sent, len(a.dead))
+		l.lost = append(l.lost, fmt.Sprintf("%s: sent %d times, but %d times in the dead-letter queue", a.line, a.sent, len(a.dead)))
+		return
 	case len(a.dead) > a.sent:
 		l.problem("%s: sent %d times, but %d times in the dead-letter queue", a.line, a.sent, len(a.dead))
 	}
@@ -194,8 +193,8 @@ type summary struct {
 	stopped  bool           // before the queue was drained
 }
 
-// print returns the ledger as text.
-func (l *ledger) print(s summary) string {
+// text returns the ledger as text.
+func (l *ledger) text(s summary) string {
 	var b strings.Builder
 	row := func(indent int, name string, value any, note string) {
 		text := fmt.Sprintf("%*s%-*s %6v   %s", indent, "", 26-indent, name, value, note)
@@ -214,11 +213,11 @@ func (l *ledger) print(s summary) string {
 		ds := l.dead[cause]
 		row(4, cause, len(ds), fmt.Sprintf("%.90s", ds[0].reason))
 	}
+	missing := "lost"
 	if s.stopped {
-		row(2, "not handled yet", l.lost, "stopped before the queue was drained")
-	} else {
-		row(2, "lost", l.lost, "")
+		missing = "not handled yet"
 	}
+	row(2, missing, len(l.lost), "")
 	total := 0
 	var ops []string
 	for _, op := range slices.Sorted(maps.Keys(s.requests)) {
@@ -233,20 +232,30 @@ func (l *ledger) print(s summary) string {
 		fmt.Fprintf(&b, "Order %s took %.1f s under a visibility timeout of %.0f s.\n",
 			l.longest.order, l.longest.took.Seconds(), demoVisibility.Seconds())
 	}
-	if l.balances() {
+	wrong := l.problems
+	switch {
+	case l.balances():
 		b.WriteString("The ledger balances.\n")
-		return b.String()
+	case s.stopped:
+		b.WriteString("Stopped before the queue was drained.\n")
+	default:
+		b.WriteString("The ledger does NOT balance.\n")
+		for _, lost := range l.lost {
+			wrong = append(wrong, "lost: "+lost)
+		}
 	}
-	fmt.Fprintf(&b, "The ledger does NOT balance, %d problems:\n", len(l.problems))
-	for i, p := range l.problems {
-		if i == 20 {
-			fmt.Fprintf(&b, "  and %d more\n", len(l.problems)-i)
+	for i, p := range wrong {
+		if i == mostProblems {
+			fmt.Fprintf(&b, "  and %d more\n", len(wrong)-i)
 			break
 		}
 		fmt.Fprintf(&b, "  %s\n", p)
 	}
 	return b.String()
 }
+
+// mostProblems is how many are printed.
+const mostProblems = 20
 
 // money writes cents as an amount.
 func money(cents int64) string { return fmt.Sprintf("%d.%02d", cents/100, cents%100) }

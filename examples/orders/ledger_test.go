@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -67,24 +68,24 @@ func TestLedgerFindsWhatIsNotAsItShouldBe(t *testing.T) {
 		bodies  []string
 		effects []effect
 		dead    []deadLetter
-		lost    int
+		lost    []string
 		want    []string
 	}{
 		"an order lost": {
-			bodies: []string{fine}, lost: 1,
-			want: []string{"order fine: lost: neither charged nor dead-lettered"},
+			bodies: []string{fine},
+			lost:   []string{"order fine: neither charged nor dead-lettered"},
 		},
 		"an order that only failed": {
-			bodies: []string{fine}, effects: []effect{{order: "fine", fence: 1, err: errFailed}}, lost: 1,
-			want: []string{"order fine: lost: neither charged nor dead-lettered"},
+			bodies: []string{fine}, effects: []effect{{order: "fine", fence: 1, err: errFailed}},
+			lost: []string{"order fine: neither charged nor dead-lettered"},
 		},
 		"a line lost that is no order": {
-			bodies: []string{broken}, lost: 1,
-			want: []string{"line 1 (no order): lost: neither charged nor dead-lettered"},
+			bodies: []string{broken},
+			lost:   []string{"line 1 (no order): neither charged nor dead-lettered"},
 		},
 		"a copy lost of an order to be dead-lettered": {
-			bodies: []string{bad, bad}, dead: []deadLetter{{body: bad, cause: causePermanent}}, lost: 1,
-			want: []string{"order bad: lost: sent 2 times, but 1 times in the dead-letter queue"},
+			bodies: []string{bad, bad}, dead: []deadLetter{{body: bad, cause: causePermanent}},
+			lost: []string{"order bad: sent 2 times, but 1 times in the dead-letter queue"},
 		},
 		"more dead letters than were sent": {
 			bodies: []string{bad}, dead: []deadLetter{{body: bad, cause: causePermanent}, {body: bad, cause: causePermanent}},
@@ -141,10 +142,13 @@ func TestLedgerFindsWhatIsNotAsItShouldBe(t *testing.T) {
 			if diff := cmp.Diff(tt.want, l.problems); diff != "" {
 				t.Errorf("problems (-want +got):\n%s", diff)
 			}
-			if l.balances() || l.lost != tt.lost {
-				t.Errorf("balances is %v and lost %d, want false and %d", l.balances(), l.lost, tt.lost)
+			if diff := cmp.Diff(tt.lost, l.lost); diff != "" {
+				t.Errorf("lost (-want +got):\n%s", diff)
 			}
-			if text := l.print(summary{}); !strings.Contains(text, "does NOT balance") {
+			if l.balances() {
+				t.Error("it balances")
+			}
+			if text := l.text(summary{}); !strings.Contains(text, "does NOT balance") {
 				t.Errorf("the print does not say so:\n%s", text)
 			}
 		})
@@ -156,7 +160,7 @@ func TestLedgerIsPrinted(t *testing.T) {
 	l := balance(linesOf(t, fine, fine, bad),
 		[]effect{{order: "fine", fence: 1, cents: 250, took: 5 * time.Second}},
 		[]deadLetter{{body: bad, cause: causePermanent, reason: "no such article", attempts: 1}})
-	got := l.print(summary{took: 1500 * time.Millisecond, requests: map[string]int{"ReceiveMessage": 2, "DeleteMessageBatch": 1}})
+	got := l.text(summary{took: 1500 * time.Millisecond, requests: map[string]int{"ReceiveMessage": 2, "DeleteMessageBatch": 1}})
 	want := `2 orders in 3 messages, in 1.5 s
   done exactly once             1   2.50 charged
   duplicates suppressed         1
@@ -172,6 +176,32 @@ The ledger balances.
 `
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("print (-want +got):\n%s", diff)
+	}
+}
+
+func TestLedgerOfAStoppedRunDoesNotCryLoss(t *testing.T) {
+	t.Parallel()
+	l := balance(linesOf(t, fine, bad), []effect{{order: "fine", fence: 1, cents: 2}}, nil)
+	_, got, _ := strings.Cut(l.text(summary{stopped: true}), "  not handled yet ")
+	want := `              1
+  requests per message       0.00
+Stopped before the queue was drained.
+  order fine: charged 2 cents, not 250
+`
+	if got = strings.TrimLeft(got, " "); got != strings.TrimLeft(want, " ") {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestLedgerPrintsTheFirstProblems(t *testing.T) {
+	t.Parallel()
+	var bodies []string
+	for i := range mostProblems + 2 {
+		bodies = append(bodies, fmt.Sprintf(`{"id":"o-%d","quantity":1}`, i))
+	}
+	text := balance(linesOf(t, bodies...), nil, nil).text(summary{})
+	if got := strings.Count(text, "  lost: order o-"); got != mostProblems || !strings.Contains(text, "\n  and 2 more\n") {
+		t.Errorf("%d problems of %d:\n%s", got, len(bodies), text)
 	}
 }
 

@@ -181,7 +181,7 @@ func report(ctx context.Context, b *backend, lines []line, shop *shop, s summary
 		return err
 	}
 	l := balance(lines, shop.effects(), dead)
-	fmt.Fprint(stdout, l.print(s))
+	fmt.Fprint(stdout, l.text(s))
 	if !l.balances() {
 		return errUnbalanced
 	}

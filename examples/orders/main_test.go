@@ -95,7 +95,7 @@ func TestProgramStopsInOrder(t *testing.T) {
 		defer cancel()
 		begun := time.Now()
 		status, out, errOut := runOn(ctx, t, small(t), "-workers", "1")
-		if status != 1 || !strings.Contains(out, "stopped before the queue was drained") || errOut != "orders: the ledger does not balance\n" {
+		if status != 1 || !strings.Contains(out, "\nStopped before the queue was drained.\n") || errOut != "orders: the ledger does not balance\n" {
 			t.Errorf("exit status %d\n%s%s", status, out, errOut)
 		}
 		if took := time.Since(begun); took > 25*time.Second {
