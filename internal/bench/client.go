@@ -27,8 +27,8 @@ var systemAttributes = []types.MessageSystemAttributeName{
 
 // newClient makes the SQS client that both sides use, with as many idle
 // connections kept as there are calls at once, so that none is opened anew. It has
-// the cure of wholebody: without it a call in some ten thousand loses its reply to
-// a stub that answers at once, and a lost receive loses its messages, because the
+// the cure of wholebody: without it about one call in forty thousand loses its reply
+// to a stub that answers at once, and a lost receive loses its messages, because the
 // stub delivers nothing twice. It does not try again, so a failed call shows.
 func newClient(endpoint string, options ...func(*sqs.Options)) (client *sqs.Client, done func()) {
 	hc := awshttp.NewBuildableClient().WithTransportOptions(tune)

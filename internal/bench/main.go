@@ -4,7 +4,7 @@
 // rounds, with the same SQS client, against a stub of SQS in a process of its own.
 //
 //	go run ./internal/bench                     the comparison
-//	go run ./internal/bench -side raw -workload "no-op, 0" -cpuprofile cpu.out
+//	go run ./internal/bench -side raw -workload "no-op handler, 0" -cpuprofile cpu.out
 //	go run ./internal/bench replies -calls 500000
 //
 // The last form counts the replies that the SDK loses to a server as fast as the
