@@ -3,6 +3,7 @@ package sqstest_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -132,6 +133,54 @@ func TestALongPoll(t *testing.T) {
 				t.Errorf("depth %+v, %d polls", d, q.Polls())
 			}
 		})
+	})
+}
+
+func TestAServerOutlivesABubble(t *testing.T) {
+	t.Parallel()
+	srv := sqstest.New(t)
+	q := srv.Queue(t, "q", sqstest.Retention(14*24*time.Hour))
+	q.Send(t, "sent long before the bubble's time began")
+	if _, err := srv.SQS().PurgeQueue(t.Context(), &sqs.PurgeQueueInput{QueueUrl: &q.URL}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		synctest.Test(t, func(t *testing.T) {
+			q.Send(t, "x", sqstest.SendDelay(10*time.Second))
+			begin := time.Now()
+			if got := receive(t, srv.SQS(), q, waiting(20)); len(got) != 1 || time.Since(begin) != 10*time.Second {
+				t.Errorf("received %d after %v", len(got), time.Since(begin))
+			} else {
+				del(t, srv.SQS(), q, got[0])
+			}
+			if got := receive(t, srv.SQS(), q, waiting(20)); got != nil {
+				t.Errorf("received %d more", len(got))
+			}
+		})
+	}
+}
+
+func TestPollsAreServedInTheOrderTheyCame(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, srv *sqstest.Server, client *sqs.Client) {
+		q := srv.Queue(t, "q")
+		got := make(chan string, 3)
+		for i := range 3 {
+			go func() {
+				time.Sleep(time.Duration(i) * time.Second)
+				got <- fmt.Sprintf("poll %d: %s", i, bodies(receive(t, client, q, waiting(20))))
+			}()
+		}
+		time.Sleep(3 * time.Second)
+		if n := q.Polls(); n != 3 {
+			t.Errorf("%d polls wait", n)
+		}
+		for i := range 3 {
+			q.Send(t, fmt.Sprint(i))
+			if g, want := <-got, fmt.Sprintf("poll %d: %d", i, i); g != want {
+				t.Errorf("%s, want %s", g, want)
+			}
+		}
 	})
 }
 

@@ -18,11 +18,13 @@
 //   - http.go and client.go: the two ways in (a port, an in-process client)
 //   - dispatch.go: from the action's name to its function; identity.go, faults.go
 //     and calllog.go stand on that way
-//   - queue.go: a queue's life cycle of a message; shelf.go and fifo.go say which
-//     message is next on a standard and on a FIFO queue; poll.go parks long polls
-//   - op_*.go: one file per operation or family, each with its wire form
+//   - queue.go: a queue's life cycle of a message (message.go), with schedule.go
+//     and ages.go for what is due; shelf.go and fifo.go say which message is next on
+//     a standard and on a FIFO queue; poll.go parks long polls; history.go remembers
+//     for tests
+//   - op_*.go: one file per operation or family, each with its wire form; batch.go
+//     and jsonwriter.go write results
 //   - attributes.go, messageattributes.go, systemattributes.go, redrive.go, receipt.go,
-//     attempts.go, digest.go, validate.go, errors.go:
-//     the rules these share
+//     attempts.go, memory.go, digest.go, validate.go, errors.go: the rules these share
 //   - view.go and deliver.go: the way in for tests and for SNS, without HTTP
 package sqsserver
