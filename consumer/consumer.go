@@ -308,8 +308,9 @@ func (c *Consumer) stop(polling <-chan struct{}, cutPolls func(), stopWork conte
 	c.waitQuiet(returns.C, nil, nil)
 	returns.Stop()
 	handlers := c.leaveRunning()
-	c.settler.flush()
+	c.settler.close(time.Now())
 	unsettled := c.waitSettled(end) + handlers
+	c.settler.close(end)
 	if handlers+unsettled > 0 {
 		return &StopError{Handlers: handlers, Unsettled: unsettled}
 	}

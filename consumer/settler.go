@@ -53,6 +53,17 @@ func (s *settler) flush() {
 	s.changes.FlushNow()
 }
 
+// close has nothing linger from now on, what is tried again included, and waits
+// until hooks and middleware have been told of all that was settled, at most until
+// end.
+func (s *settler) close(end time.Time) {
+	ctx, cancel := context.WithDeadline(context.Background(), end)
+	defer cancel()
+	for _, b := range []*batch.Batcher[*hold]{s.letters, s.deletes, s.changes} {
+		_ = b.Close(ctx) // what is not settled by then is counted already
+	}
+}
+
 // apply changes the state of h by a settlement and returns what to do about it
 // without the lock. Call with mu held.
 func (d *dispatcher) apply(h *hold, s settlement) func() {
