@@ -85,7 +85,7 @@ func TestLeaseFollowsVisibility(t *testing.T) {
 			if lease.extends != c.extends {
 				t.Errorf("the hold was extended %d times, want %d", lease.extends, c.extends)
 			}
-			want := lease.Deadline().Sub(time.Now()) - 5*time.Second
+			want := time.Until(lease.Deadline()) - 5*time.Second
 			if got := b.store.claims[0].Lease; got != want {
 				t.Errorf("lease is %v, want %v", got, want)
 			}
@@ -124,7 +124,7 @@ func TestLeaseFollowsVisibility(t *testing.T) {
 					t.Fatalf("claim ends at %d, want %d", end, visible)
 				}
 			}
-			b.other(idempotency.ClassBusy)
+			b.other(ctx, idempotency.ClassBusy)
 			return nil
 		})
 		cancel()
@@ -180,7 +180,7 @@ func TestLeaseFollowsVisibility(t *testing.T) {
 				if ctx.Err() != nil {
 					t.Fatalf("cancelled: %v", context.Cause(ctx))
 				}
-				b.other(idempotency.ClassBusy)
+				b.other(ctx, idempotency.ClassBusy)
 			}
 			return nil
 		})
@@ -192,6 +192,29 @@ func TestLeaseFollowsVisibility(t *testing.T) {
 			t.Errorf("%d extensions in 10 min", n)
 		}
 	})
+	bubble(t, "a lost hold that a newer receive revives is followed again", func(t *testing.T) {
+		b := setup(t)
+		lease := newLease()
+		err := b.handle(t.Context(), message(), lease, func(ctx context.Context, m *holdfast.Message) error {
+			lease.lose()
+			time.Sleep(time.Minute)
+			lease.renew()
+			synctest.Wait()
+			r, _ := b.record()
+			if end, visible := int64(r.Deadline), lease.Deadline().Add(-5*time.Second).UnixMilli(); end != visible {
+				t.Errorf("claim ends at %d, want %d", end, visible)
+			}
+			n := b.store.count("extend")
+			time.Sleep(24 * time.Second)
+			if more := b.store.count("extend") - n; more != 0 {
+				t.Errorf("%d extensions without a renewal", more)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Errorf("returned %v", err)
+		}
+	})
 	bubble(t, "without a runtime the claim is kept by itself", func(t *testing.T) {
 		b := setup(t)
 		m := message()
@@ -201,7 +224,7 @@ func TestLeaseFollowsVisibility(t *testing.T) {
 				if ctx.Err() != nil {
 					t.Fatalf("cancelled: %v", context.Cause(ctx))
 				}
-				b.other(idempotency.ClassBusy)
+				b.other(ctx, idempotency.ClassBusy)
 			}
 			return nil
 		})).Handle(t.Context(), m)
@@ -297,7 +320,7 @@ func TestLostClaims(t *testing.T) {
 		lease := newLease()
 		err := b.handle(t.Context(), message(), lease, func(ctx context.Context, m *holdfast.Message) error {
 			b.lapse()
-			b.other(idempotency.ClassTakeover)
+			b.other(ctx, idempotency.ClassTakeover)
 			lease.renew()
 			synctest.Wait()
 			if context.Cause(ctx) != holdfast.ErrLeaseLost {
@@ -318,7 +341,7 @@ func TestLostClaims(t *testing.T) {
 		b := setup(t)
 		_, err := b.runWith(func(ctx context.Context) error {
 			b.lapse()
-			b.other(idempotency.ClassTakeover)
+			b.other(ctx, idempotency.ClassTakeover)
 			return nil
 		})
 		if !errors.Is(err, holdfast.ErrLeaseLost) {
@@ -331,9 +354,9 @@ func TestLostClaims(t *testing.T) {
 	})
 	bubble(t, "a handler that fails after its claim was stolen settles nothing", func(t *testing.T) {
 		b := setup(t)
-		_, err := b.runWith(func(context.Context) error {
+		_, err := b.runWith(func(ctx context.Context) error {
 			b.lapse()
-			b.other(idempotency.ClassTakeover)
+			b.other(ctx, idempotency.ClassTakeover)
 			return holdfast.Permanent(errHandler)
 		})
 		var permanent *holdfast.PermanentError
@@ -348,7 +371,7 @@ func TestLostClaims(t *testing.T) {
 			lease := newLease()
 			err := b.handle(t.Context(), message(), lease, func(ctx context.Context, m *holdfast.Message) error {
 				b.lapse()
-				b.otherDone(b.other(idempotency.ClassTakeover))
+				b.otherDone(ctx, b.other(ctx, idempotency.ClassTakeover))
 				lease.renew()
 				synctest.Wait()
 				if context.Cause(ctx) != holdfast.ErrLeaseLost {
@@ -366,9 +389,9 @@ func TestLostClaims(t *testing.T) {
 	})
 	bubble(t, "a completion that finds the key completed by another is done", func(t *testing.T) {
 		b := setup(t)
-		_, err := b.runWith(func(context.Context) error {
+		_, err := b.runWith(func(ctx context.Context) error {
 			b.lapse()
-			b.otherDone(b.other(idempotency.ClassTakeover))
+			b.otherDone(ctx, b.other(ctx, idempotency.ClassTakeover))
 			return nil
 		})
 		if err != nil || len(b.events.doubleExecution) != 1 {
@@ -393,7 +416,7 @@ func TestLostClaims(t *testing.T) {
 			b.memory.Delete(b.key())
 			lease.renew()
 			synctest.Wait()
-			b.other(idempotency.ClassBusy)
+			b.other(ctx, idempotency.ClassBusy)
 			return ctx.Err()
 		})
 		if err != nil || len(b.events.recordLost) != 1 {
@@ -436,8 +459,8 @@ func TestLostClaims(t *testing.T) {
 			}
 			return nil
 		})
-		called, err := b.runWith(func(context.Context) error {
-			b.other(idempotency.ClassBusy)
+		called, err := b.runWith(func(ctx context.Context) error {
+			b.other(ctx, idempotency.ClassBusy)
 			return nil
 		})
 		if !called || err != nil || b.store.count("extend") != 1 {

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/holdfast-go/holdfast"
@@ -149,7 +150,7 @@ func TestKeyIsImmutable(t *testing.T) {
 			b.handle(t.Context(), everything(), lease, func(_ context.Context, m *holdfast.Message) error {
 				wreck(m)
 				lease.renew()
-				time.Sleep(time.Second)
+				synctest.Wait()
 				return c.result
 			})
 			packed, _, _ := b.memory.Raw(key)

@@ -56,7 +56,7 @@ func TestClaimReplies(t *testing.T) {
 	})
 	bubble(t, "a key taken over runs and may be partially done", func(t *testing.T) {
 		b := setup(t)
-		b.other(idempotency.ClassNew)
+		b.other(t.Context(), idempotency.ClassNew)
 		time.Sleep(24 * time.Second)
 		called := false
 		err := b.handle(t.Context(), message(), newLease(), func(ctx context.Context, _ *holdfast.Message) error {
@@ -73,14 +73,14 @@ func TestClaimReplies(t *testing.T) {
 	})
 	bubble(t, "a key that is done is deleted without a run", func(t *testing.T) {
 		b := setup(t)
-		b.otherDone(b.other(idempotency.ClassNew))
+		b.otherDone(t.Context(), b.other(t.Context(), idempotency.ClassNew))
 		if called, err := b.run(nil); called || err != nil {
 			t.Errorf("called is %v, returned %v; want neither", called, err)
 		}
 	})
 	bubble(t, "a busy key is put back for what is left of the lease", func(t *testing.T) {
 		b := setup(t)
-		b.other(idempotency.ClassNew)
+		b.other(t.Context(), idempotency.ClassNew)
 		time.Sleep(10 * time.Second)
 		called, err := b.run(nil)
 		var retry *holdfast.RetryAfterError

@@ -113,7 +113,6 @@ type faulty struct {
 	after  func(op string) error
 	calls  map[string]int
 	last   idempotency.ReleaseRequest
-	leases []idempotency.Instant // deadlines answered to claims and extensions
 	claims []idempotency.ClaimRequest
 	done   []idempotency.CompleteRequest
 }
@@ -303,10 +302,10 @@ func (b *bundle) state(want idempotency.State, attempts int) {
 }
 
 // other claims the key of message for another worker.
-func (b *bundle) other(class idempotency.Class) idempotency.ClaimReply {
+func (b *bundle) other(ctx context.Context, class idempotency.Class) idempotency.ClaimReply {
 	b.t.Helper()
 	r := request(b.key(), "other")
-	reply, err := b.memory.Claim(context.Background(), r)
+	reply, err := b.memory.Claim(ctx, r)
 	if err != nil || reply.Class != class {
 		b.t.Fatalf("the other worker's claim: %v, %v; want %v", reply.Class, err, class)
 	}
@@ -314,9 +313,9 @@ func (b *bundle) other(class idempotency.Class) idempotency.ClaimReply {
 }
 
 // otherDone completes the key for the worker that other made.
-func (b *bundle) otherDone(claim idempotency.ClaimReply) {
+func (b *bundle) otherDone(ctx context.Context, claim idempotency.ClaimReply) {
 	b.t.Helper()
-	reply, err := b.memory.Complete(context.Background(), idempotency.CompleteRequest{
+	reply, err := b.memory.Complete(ctx, idempotency.CompleteRequest{
 		Key: b.key(), Token: "other", Fence: claim.Fence, Attempts: claim.Attempts, TTL: time.Hour,
 	})
 	if err != nil || reply.Class != idempotency.ClassOwn {

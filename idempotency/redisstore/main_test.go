@@ -52,20 +52,16 @@ func startServer() (stop func()) {
 		server.err = err
 		return func() { os.RemoveAll(dir) }
 	}
-	rdb := redis.NewClient(&redis.Options{Network: "unix", Addr: server.socket})
+	// The client's own retries wait for the server to listen.
+	rdb := redis.NewClient(&redis.Options{
+		Network: "unix", Addr: server.socket, DialerRetries: 1,
+		MaxRetries: 500, MinRetryBackoff: 10 * time.Millisecond, MaxRetryBackoff: 20 * time.Millisecond,
+	})
 	defer rdb.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	for {
-		err := rdb.Ping(ctx).Err()
-		if err == nil {
-			break
-		}
-		if ctx.Err() != nil {
-			server.err = fmt.Errorf("redis-server does not answer: %w", err)
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
+	if err := rdb.Ping(ctx).Err(); err != nil {
+		server.err = fmt.Errorf("redis-server does not answer: %w", err)
 	}
 	return func() {
 		cmd.Process.Kill()

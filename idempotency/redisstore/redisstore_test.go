@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -223,7 +224,7 @@ func FuzzReply(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if len(reply) < 2 || string(rune(class)) != reply[0] || !strings.Contains("NTOBCM", reply[0]) {
+		if len(reply) < 2 || string(rune(class)) != reply[0] || !slices.Contains(strings.Split("NTOBCM", ""), reply[0]) {
 			t.Fatalf("%q was read as class %v, number %d", reply, class, n)
 		}
 	})

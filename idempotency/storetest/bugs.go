@@ -48,7 +48,10 @@ var bugCases = []testCase{
 					mu.Lock()
 					ran++
 					mu.Unlock()
-					s.Store.Complete(t.Context(), (&holder{r, reply}).completion())
+					done, err := s.Store.Complete(t.Context(), (&holder{r, reply}).completion())
+					if err != nil || done.Class != idempotency.ClassOwn {
+						t.Errorf("complete: %v, %v", done.Class, err)
+					}
 				})
 			}
 			wg.Wait()
