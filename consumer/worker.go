@@ -221,9 +221,11 @@ func (c *Consumer) tellAbandoned(hs []*hold, now time.Time) {
 		return
 	}
 	names := make([]string, len(hs))
+	c.d.mu.Lock()
 	for i, h := range hs {
 		names[i] = h.routine
 	}
+	c.d.mu.Unlock()
 	stacks := routine.Stacks(names...)
 	c.abandonedChanged()
 	for i, h := range hs {
