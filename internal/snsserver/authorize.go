@@ -1,0 +1,150 @@
+package snsserver
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// ask asks the tester's rule. The caller holds the lock.
+func (s *Server) ask(c *call, resource string) error {
+	if s.authorize == nil {
+		return nil
+	}
+	if err := s.authorize(iamAction(c.action), resource); err != nil {
+		return refuse(c, resource, err.Error())
+	}
+	return nil
+}
+
+func refuse(c *call, resource, why string) error {
+	return errAuthorization.with("User: %s is not authorized to perform: SNS:%s on resource: %s: %s",
+		c.id.principal(), iamAction(c.action), resource, why)
+}
+
+// allow asks the tester's rule and the topic's policy. Callers of the topic's
+// account need no Allow in it, all others do.
+func (s *Server) allow(c *call, t *topic) error {
+	if err := s.ask(c, t.arn.String()); err != nil {
+		return err
+	}
+	own := c.id.account == t.owner
+	p := t.settings.policy
+	if p == nil { // the default allows the owner everything, and nobody else anything
+		if own {
+			return nil
+		}
+		return refuse(c, t.arn.String(), "no resource-based policy allows the SNS:"+iamAction(c.action)+" action")
+	}
+	v := p.ask(requester{
+		account:   c.id.account,
+		principal: c.id.principal(),
+		context: map[string]string{
+			"aws:sourceowner":      c.id.account,
+			"aws:principalaccount": c.id.account,
+			"aws:principalarn":     c.id.principal(),
+			"aws:securetransport":  "true",
+			"sns:protocol":         c.form.get("Protocol"),
+			"sns:endpoint":         c.form.get("Endpoint"),
+		},
+	}, "SNS:"+iamAction(c.action), t.arn.String())
+	if v.allowed || own && !v.denied {
+		return nil
+	}
+	return refuse(c, t.arn.String(), "the topic's policy: "+v.why)
+}
+
+// allowSubscription lets the owners of a subscription and of its topic pass.
+func (s *Server) allowSubscription(c *call, sub *subscription) error {
+	if err := s.ask(c, sub.topic.arn.String()); err != nil {
+		return err
+	}
+	if c.id.account != sub.owner && c.id.account != sub.topic.owner {
+		return refuse(c, sub.arn, "neither the subscription nor its topic is the caller's")
+	}
+	return nil
+}
+
+// admission is what a queue's policy says of a topic: a policy that has not
+// changed is not asked again.
+type admission struct {
+	queueARN, document string
+	known              bool
+	refusal            *Refusal
+}
+
+// admit asks a queue's policy whether SNS may send to it for a subscription.
+func (s *Server) admit(sub *subscription, queueARN string) error {
+	document, exists := s.queues.Policy(queueARN)
+	if !exists {
+		return errQueueGone
+	}
+	a := &sub.admission
+	if !a.known || a.queueARN != queueARN || a.document != document {
+		*a = admission{queueARN, document, true, s.examine(sub.topic, queueARN, document)}
+	}
+	if a.refusal != nil {
+		return a.refusal
+	}
+	return nil
+}
+
+// examine evaluates a queue's policy for a topic, nil for a yes.
+func (s *Server) examine(t *topic, queueARN, document string) *Refusal {
+	const advice = `Allow sqs:SendMessage to Principal {"Service":"sns.amazonaws.com"} where aws:SourceArn is the topic's ARN`
+	if document == "" {
+		return &Refusal{"AccessDenied", "the queue has no access policy, so SNS may not send to it: " + advice}
+	}
+	p, err := s.policyOf(document)
+	if err != nil {
+		return &Refusal{"AccessDenied", "the queue's access policy: " + err.Error()}
+	}
+	v := p.ask(requester{service: "sns.amazonaws.com", context: map[string]string{
+		"aws:sourcearn":             t.arn.String(),
+		"aws:sourceaccount":         t.owner,
+		"aws:sourceowner":           t.owner,
+		"aws:securetransport":       "true",
+		"aws:principalisawsservice": "true",
+		"aws:principalservicename":  "sns.amazonaws.com",
+	}}, "sqs:SendMessage", queueARN)
+	switch {
+	case v.allowed:
+		return nil
+	case v.denied:
+		return &Refusal{"AccessDenied", "the queue's access policy: " + v.why}
+	}
+	return &Refusal{"AccessDenied", "the queue's access policy does not let SNS send for " + t.arn.String() + ": " + v.why + ". " + advice}
+}
+
+// defaultTopicPolicy is the policy that a topic is made with.
+func defaultTopicPolicy(t *topic) string {
+	return fmt.Sprintf(`{"Version":"2008-10-17","Id":"__default_policy_ID","Statement":[{"Sid":"__default_statement_ID","Effect":"Allow","Principal":{"AWS":"*"},`+
+		`"Action":["SNS:GetTopicAttributes","SNS:SetTopicAttributes","SNS:AddPermission","SNS:RemovePermission","SNS:DeleteTopic","SNS:Subscribe","SNS:ListSubscriptionsByTopic","SNS:Publish"],`+
+		`"Resource":%q,"Condition":{"StringEquals":{"AWS:SourceOwner":%q}}}]}`, t.arn, t.owner)
+}
+
+// document is a topic's policy as a document that can be edited.
+func (s *Server) document(t *topic) (map[string]any, []any, error) {
+	text := t.attributes["Policy"]
+	if text == "" {
+		text = defaultTopicPolicy(t)
+	}
+	var doc map[string]any
+	if err := json.Unmarshal([]byte(text), &doc); err != nil {
+		return nil, nil, errParameter.with("Invalid parameter: Policy Error: %v", err)
+	}
+	statements, ok := doc["Statement"].([]any)
+	if !ok {
+		statements = []any{doc["Statement"]}
+	}
+	return doc, statements, nil
+}
+
+// replacePolicy sets a topic's policy to a document with these statements.
+func (s *Server) replacePolicy(t *topic, doc map[string]any, statements []any) error {
+	doc["Statement"] = statements
+	text, err := json.Marshal(doc)
+	if err != nil {
+		return err
+	}
+	return s.setTopicAttribute(t, "Policy", string(text), false)
+}
