@@ -267,6 +267,7 @@ func TestLostClaims(t *testing.T) {
 		// Nobody else claimed it: it is free at once, and the store's absence is
 		// not the handler's failure.
 		b.state(idempotency.StateFree, 0)
+		synctest.Wait() // the handler is cancelled before the hook is called
 		if len(b.events.lost) != 1 {
 			t.Errorf("%d losses were told, want 1", len(b.events.lost))
 		}
@@ -549,6 +550,10 @@ func TestUnrecordedCompletion(t *testing.T) {
 			}
 			if took := time.Since(start); took < 29*time.Second || took > 31*time.Second {
 				t.Errorf("gave up after %v, want the 29s of the hold", took)
+			}
+			synctest.Wait()
+			if n := len(b.events.lost); n != 0 {
+				t.Errorf("%d losses were told of a handler that had returned", n)
 			}
 		}
 	})

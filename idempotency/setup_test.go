@@ -33,7 +33,7 @@ func newLease() *fakeLease {
 	now := time.Now()
 	return &fakeLease{
 		deadline: now.Add(visibility - time.Second),
-		limit:    now.Add(12 * time.Hour),
+		limit:    now.Add(11 * time.Hour), // an hour was used up before
 		done:     make(chan struct{}),
 		onRenew:  make(map[int]func(time.Time, error)),
 	}
