@@ -204,6 +204,7 @@ func (d *dispatcher) take() *hold {
 	d.move(h, running)
 	h.started = time.Now()
 	h.canceled = time.Time{}
+	d.pace.Running(h.started, d.n[running])
 	return h
 }
 

@@ -12,13 +12,13 @@ import (
 	"github.com/holdfast-go/holdfast/sqstest"
 )
 
-// ledger counts by message id what became of messages.
-type ledger struct {
+// tally counts by message id what became of messages.
+type tally struct {
 	mu     sync.Mutex // guards counts
 	counts map[string]int
 }
 
-func (l *ledger) add(id string) {
+func (l *tally) add(id string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.counts == nil {
@@ -27,13 +27,13 @@ func (l *ledger) add(id string) {
 	l.counts[id]++
 }
 
-func (l *ledger) of(id string) int {
+func (l *tally) of(id string) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.counts[id]
 }
 
-func (l *ledger) total() (n int) {
+func (l *tally) total() (n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, c := range l.counts {
@@ -153,7 +153,7 @@ func rollingRestarts(t *testing.T, queue string) {
 		defer mu.Unlock()
 		ids = append(ids, q.Send(t, body, opts...))
 	}
-	var done, gaveBack, other, failures ledger
+	var done, gaveBack, other, failures tally
 	cfg := consumer.Config{Concurrency: 15}
 	cfg.Hooks.Settled = func(e holdfast.SettledEvent) {
 		switch e.Outcome {

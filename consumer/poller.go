@@ -212,7 +212,8 @@ func (d *dispatcher) room(now time.Time, waited bool) (n int, again time.Duratio
 	live := d.n[queued] + d.n[delayed] + d.n[running] + d.reserved
 	total := live + d.n[settling]
 	coming := d.reserved
-	free := d.cfg.Concurrency + min(d.cfg.Prefetch, d.pace.Ahead()) - live
+	ahead := min(d.cfg.Prefetch, d.pace.Ahead(d.cfg.Concurrency, gather))
+	free := d.cfg.Concurrency + ahead - live
 	if d.fifo {
 		// Ten messages may be of one group, of which one runs: what counts is
 		// whether slots are idle.
@@ -224,7 +225,8 @@ func (d *dispatcher) room(now time.Time, waited bool) (n int, again time.Duratio
 	} else {
 		free = min(free, d.cfg.Concurrency+d.cfg.Prefetch-total)
 	}
-	full := min(maxBatch, d.cfg.Concurrency)
+	// Slots that take long to fill a receive of ten would be idle by then.
+	full := min(maxBatch, d.cfg.Concurrency, max(1, ahead))
 	if free >= full {
 		return min(free, maxBatch), 0
 	}

@@ -153,6 +153,31 @@ func TestPollers(t *testing.T) {
 			until(t, 2*time.Hour, "all are done", empty(q))
 		})
 	})
+	t.Run("few slots are kept busy all the same", func(t *testing.T) {
+		const ms = time.Millisecond
+		for _, c := range []struct {
+			concurrency   int
+			work, latency time.Duration
+		}{{1, 5 * ms, 1 * ms}, {1, 5 * ms, 20 * ms}, {1, 100 * ms, 20 * ms}, {2, 5 * ms, 10 * ms}, {10, 5 * ms, 2 * ms}, {10, 5 * ms, 20 * ms}, {10, 50 * ms, 20 * ms}} {
+			t.Run(fmt.Sprintf("%d of %v at %v", c.concurrency, c.work, c.latency), func(t *testing.T) {
+				inBubble(t, func(t *testing.T) {
+					srv := sqstest.New(t)
+					q := srv.Queue(t, "orders")
+					srv.Delay("ReceiveMessage", c.latency)
+					// Prefetch is no limit here: deletes that linger count against it.
+					perSlot := int(time.Second / c.work) // in a second at full rate
+					q.SendN(t, c.concurrency*(2*perSlot+20))
+					r := start(t, srv, q, sleeper(c.work), consumer.Config{Concurrency: c.concurrency, Prefetch: 200})
+					time.Sleep(time.Second)
+					before := r.Stats().Done
+					time.Sleep(time.Second)
+					if rate := float64(r.Stats().Done-before) / float64(perSlot*c.concurrency); rate < 0.8 {
+						t.Errorf("%.2f of the full rate; want 0.8 at least", rate)
+					}
+				})
+			})
+		}
+	})
 	t.Run("at the in-flight limit it backs off, says so and goes on", func(t *testing.T) {
 		inBubble(t, func(t *testing.T) {
 			srv := sqstest.New(t)

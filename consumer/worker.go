@@ -101,6 +101,7 @@ func (d *dispatcher) finished(w *worker, h *hold, err error) (next *hold) {
 	d.pace.Finished()
 	s := d.judge(h, err, now)
 	after := d.apply(h, s)
+	d.pace.Running(now, d.n[running])
 	next = d.next(w)
 	d.wakePoller()
 	d.tellStop()

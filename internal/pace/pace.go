@@ -11,8 +11,13 @@ import (
 type Pace struct {
 	finished int // since last
 	last     time.Time
-	rate     float64
+	rate     float64 // runs that end per second
 	receive  time.Duration
+
+	running  int       // since changed
+	changed  time.Time // when running changed
+	busy     float64   // seconds of runs since last
+	occupied float64   // runs under way, on average
 }
 
 const (
@@ -20,20 +25,30 @@ const (
 	shortest  = 5 * time.Millisecond   // no sample is shorter
 	longest   = time.Second            // a receive counts as no longer
 	smoothing = 8                      // how slowly a longer receive is believed
+	growth    = 2                      // most that idle slots raise the rate by
+	worth     = 0.1                    // less of a run is not worth a message ahead
 )
+
+// Running notes how many runs are under way from now on.
+func (p *Pace) Running(now time.Time, runs int) {
+	p.busy += float64(p.running) * now.Sub(p.changed).Seconds()
+	p.running, p.changed = runs, now
+}
 
 // Finished counts a run that ended.
 func (p *Pace) Finished() { p.finished++ }
 
-// Sample folds the runs finished since the last sample into the rate.
+// Sample folds what happened since the last sample into the measure.
 func (p *Pace) Sample(now time.Time) {
 	dt := now.Sub(p.last)
 	if dt < shortest {
 		return
 	}
+	p.Running(now, p.running)
 	weight := 1 - math.Exp(-float64(dt)/float64(memory))
 	p.rate += weight * (float64(p.finished)/dt.Seconds() - p.rate)
-	p.finished, p.last = 0, now
+	p.occupied += weight * (p.busy/dt.Seconds() - p.occupied)
+	p.finished, p.busy, p.last = 0, 0, now
 }
 
 // Rate is the number of runs that end per second.
@@ -50,5 +65,13 @@ func (p *Pace) Received(took time.Duration) {
 	p.receive += (min(took, longest) - p.receive) / smoothing
 }
 
-// Ahead is the number of runs expected to end within one receive.
-func (p *Pace) Ahead() int { return int(p.rate*p.receive.Seconds() + 0.5) }
+// Ahead is the number of runs expected to end within one receive and slack, if all
+// slots are busy. Where some were idle the rate is raised accordingly, at most
+// twofold at a time: the rate of starved slots would keep them starved.
+func (p *Pace) Ahead(slots int, slack time.Duration) int {
+	rate := p.rate
+	if idle := float64(slots) / p.occupied; idle > 1 { // so too where nothing ran: +Inf
+		rate *= min(idle, growth)
+	}
+	return int(rate*(p.receive+slack).Seconds() + 1 - worth)
+}
