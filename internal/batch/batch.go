@@ -50,7 +50,7 @@ type Batcher[T any] struct {
 	flushing int // items in flushes under way
 	workers  int // goroutines alive
 	starting bool
-	spare    [][]T // buffers of workers that ended
+	warm     []chan bool // workers that wait for something to be ready
 	timer    *time.Timer
 	armed    bool
 	closed   bool
@@ -166,7 +166,16 @@ func (b *Batcher[T]) kick(now time.Duration) {
 		b.arm(now)
 		return
 	}
-	if !b.starting && b.workers < b.cfg.Workers {
+	if b.starting {
+		return
+	}
+	if n := len(b.warm); n > 0 {
+		b.starting = true
+		b.warm[n-1] <- true
+		b.warm = b.warm[:n-1]
+		return
+	}
+	if b.workers < b.cfg.Workers {
 		b.starting = true
 		b.workers++
 		go b.work()
@@ -195,30 +204,44 @@ func (b *Batcher[T]) ring() {
 	b.kick(b.now())
 }
 
-// work flushes as long as something is ready. What is not ready when it ends has
-// the timer set: each item that arrives, and each that take leaves behind, is
-// looked at by kick.
+// work flushes as long as anything is pending. While that is not ready, or in the
+// hands of others, the worker waits for kick: a goroutine made anew for each flush
+// would grow its stack anew through all of the SDK. Nobody waits once nothing is
+// pending.
 func (b *Batcher[T]) work() {
+	var buf []T
+	again := make(chan bool, 1) // true: there is work; false: nothing is pending
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.starting = false
-	var buf []T
-	if n := len(b.spare); n > 0 {
-		buf, b.spare = b.spare[n-1], b.spare[:n-1]
-	}
-	for now := b.now(); b.ready(now); now = b.now() {
-		buf = b.take(buf)
-		b.kick(now)
+	for b.starting = false; ; {
+		for now := b.now(); b.ready(now); now = b.now() {
+			buf = b.take(buf)
+			b.kick(now)
+			b.mu.Unlock()
+			b.cfg.Flush(buf)
+			b.mu.Lock()
+			b.flushing -= len(buf)
+			clear(buf) // what was flushed must not be kept alive by an idle buffer
+			buf = buf[:0]
+		}
+		if b.waiting()+b.flushing == 0 {
+			break
+		}
+		b.warm = append(b.warm, again)
 		b.mu.Unlock()
-		b.cfg.Flush(buf)
+		more := <-again
 		b.mu.Lock()
-		b.flushing -= len(buf)
-		clear(buf) // what was flushed must not be kept alive by an idle buffer
-		buf = buf[:0]
+		if !more {
+			return // counted out already
+		}
+		b.starting = false
 	}
-	b.workers--
-	b.spare = append(b.spare, buf)
-	if b.idle != nil && b.waiting()+b.flushing == 0 {
+	for _, w := range b.warm {
+		w <- false
+	}
+	b.workers -= 1 + len(b.warm)
+	b.warm = b.warm[:0]
+	if b.idle != nil {
 		close(b.idle)
 		b.idle = nil
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
-	"github.com/holdfast-go/holdfast/internal/bench/wholebody"
+	"github.com/holdfast-go/holdfast/internal/wholebody"
 )
 
 // concurrency is the number of handlers at once on both sides.

@@ -8,7 +8,7 @@
 //	go run ./internal/bench replies -calls 500000
 //
 // The last form counts the replies that the SDK loses to a server as fast as the
-// stub (see internal/bench/wholebody).
+// stub (see internal/wholebody).
 package main
 
 import (
