@@ -118,13 +118,13 @@ func (s processStore) Release(ctx context.Context, r idempotency.ReleaseRequest)
 	return step(ctx, s.p, "release", func() (idempotency.ReleaseReply, error) { return s.store.Release(ctx, r) })
 }
 
-// ledger is when each message had its effects.
-type ledger struct {
+// effectTimes is when each message had its effects.
+type effectTimes struct {
 	mu sync.Mutex // guards at
 	at map[string][]time.Time
 }
 
-func (l *ledger) add(id string) {
+func (l *effectTimes) add(id string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.at == nil {
@@ -133,7 +133,7 @@ func (l *ledger) add(id string) {
 	l.at[id] = append(l.at[id], time.Now())
 }
 
-func (l *ledger) effects(id string) []time.Time {
+func (l *effectTimes) effects(id string) []time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.at[id]
@@ -150,7 +150,7 @@ const (
 )
 
 // handler makes the handler of a process.
-func (p *process) handler(j job, l *ledger) holdfast.Handler {
+func (p *process) handler(j job, l *effectTimes) holdfast.Handler {
 	return handle(func(ctx context.Context, m *holdfast.Message) error {
 		took := 100 * time.Millisecond
 		if j == takesLong {
@@ -185,7 +185,7 @@ func (p *process) handler(j job, l *ledger) holdfast.Handler {
 
 // nothingEarly fails the test where a message was deleted before its effect, or
 // the acceptance of its copy by the dead-letter queue.
-func nothingEarly(t *testing.T, q *sqstest.Queue, l *ledger) {
+func nothingEarly(t *testing.T, q *sqstest.Queue, l *effectTimes) {
 	t.Helper()
 	copied := make(map[string]time.Time)
 	if q.DLQ() != nil {
@@ -288,7 +288,7 @@ func (c crash) play(t *testing.T, queue string, store idempotency.Store) {
 	}
 	id := q.Send(t, "order", group...)
 
-	var l ledger
+	var l effectTimes
 	config := func(p *process) (cfg consumer.Config) {
 		if store != nil {
 			cfg.Middleware = []holdfast.Middleware{idempotency.New(processStore{p, store}, idempotency.Config{Consumer: "orders"})}
@@ -355,7 +355,7 @@ func TestNoLossWhenAReplyIsLost(t *testing.T) {
 					q := srv.Queue(t, "orders", sqstest.DLQ(10))
 					drop := srv.DropReply(c.action, sqstest.Times(lost))
 					id := q.Send(t, "order")
-					var l ledger
+					var l effectTimes
 					p := newProcess(t, srv, "")
 					r := p.run(q, p.handler(c.job, &l), consumer.Config{})
 					until(t, 3*time.Minute, "the message ends", empty(q))
@@ -406,7 +406,7 @@ func TestNoLossWhenAReplyIsLost(t *testing.T) {
 			q := srv.Queue(t, "orders.fifo", sqstest.DLQ(10))
 			srv.DropReply("ReceiveMessage", sqstest.Times(1))
 			id := q.Send(t, "order", sqstest.Group("a"))
-			var l ledger
+			var l effectTimes
 			p := newProcess(t, srv, "")
 			p.run(q, p.handler(succeeds, &l), consumer.Config{})
 			until(t, 5*time.Second, "the message ends", empty(q))
@@ -437,7 +437,7 @@ func TestNoLossInARowOfCrashes(t *testing.T) {
 				srv.DropReply("", sqstest.Probability(0.05, 2))
 				ids := q.SendN(t, messages)
 				store := idempotency.NewMemoryStore()
-				var l ledger
+				var l effectTimes
 				run := func() *process {
 					p := newProcess(t, srv, "")
 					var cfg consumer.Config

@@ -86,7 +86,7 @@ func TestStaysUpThroughOutages(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
 				srv := sqstest.New(t)
 				q := srv.Queue(t, "orders", sqstest.DLQ(20))
-				var l ledger
+				var l effectTimes
 				p := newProcess(t, srv, "")
 				var mu sync.Mutex
 				var events []holdfast.PollFailedEvent
@@ -154,7 +154,7 @@ func TestStaysUpThroughOutages(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
 				srv := sqstest.New(t)
 				q := srv.Queue(t, "orders", sqstest.DLQ(20))
-				var l ledger
+				var l effectTimes
 				p := newProcess(t, srv, "")
 				c := startWith(t, srv.SQS(), q, p.handler(succeeds, &l), consumer.Config{})
 				until(t, time.Second, "it runs", healthy(c))
@@ -212,7 +212,7 @@ func TestStaysUpWithoutItsQueue(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		srv := sqstest.New(t)
 		q := srv.Queue(t, "orders", sqstest.DLQ(20))
-		var l ledger
+		var l effectTimes
 		var most atomic.Int64 // maxReceiveCount as handlers see it
 		p := newProcess(t, srv, "")
 		h := p.handler(succeeds, &l)
@@ -276,7 +276,7 @@ func TestStaysUpWithBadHandlers(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
 				srv := sqstest.New(t)
 				q := srv.Queue(t, queue, sqstest.DLQ(5))
-				var l ledger
+				var l effectTimes
 				var panics, goexits, others atomic.Int64
 				c := start(t, srv, q, handle(func(ctx context.Context, m *holdfast.Message) error {
 					if err := workFor(ctx, 10*time.Millisecond); err != nil {
@@ -449,7 +449,7 @@ func TestStaysUpWithPanickingHooks(t *testing.T) {
 		srv.FailEntries(extendAction, "ReceiptHandleIsInvalid", true, sqstest.Times(1))
 		srv.Fail("ReceiveMessage", sqstest.Internal500, sqstest.After(1), sqstest.Times(1))
 		release := make(chan struct{})
-		var l ledger
+		var l effectTimes
 		c := start(t, srv, q, handle(func(ctx context.Context, m *holdfast.Message) error {
 			if m.Attempt > 1 {
 				l.add(m.ID)
@@ -668,7 +668,7 @@ func TestStaysUpWhenCallsHang(t *testing.T) {
 				q := srv.Queue(t, "orders", sqstest.DLQ(20))
 				srv.Hang(c.action, sqstest.Times(1))
 				id := q.Send(t, "order")
-				var l ledger
+				var l effectTimes
 				p := newProcess(t, srv, "")
 				k := startWith(t, srv.SQS(), q, p.handler(c.job, &l), consumer.Config{})
 				until(t, 2*time.Minute, "the message ends", empty(q))
