@@ -89,6 +89,7 @@ func TestRetry(t *testing.T) {
 	t.Run("backs off by attempt with full jitter within its bounds", backoffBounds)
 	t.Run("backs off on a FIFO queue here, within the same bounds", backoffFIFO)
 	t.Run("comes no sooner than RetryAfter says, by the visibility of a standard queue", retryAfterStandard)
+	t.Run("comes at once where RetryAfter says 0", retryAfterZero)
 	t.Run("by RetryAfter on the last receive of a standard queue is held here and burns no receive", retryAfterLast)
 	t.Run("by RetryAfter out of bounds is an ordinary error that names it", retryAfterOutOfBounds)
 	t.Run("does not happen for Permanent, which is dead-lettered at once", permanentAtOnce)
@@ -192,7 +193,7 @@ func retryAfterStandard(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		srv := sqstest.New(t)
 		q := srv.Queue(t, "orders", sqstest.DLQ(10))
-		delays := []time.Duration{0, 90 * time.Second, 1500 * time.Millisecond, 3 * time.Hour}
+		delays := []time.Duration{time.Second, 90 * time.Second, 1500 * time.Millisecond, 3 * time.Hour}
 		id := q.Send(t, "x")
 		var ended []time.Time
 		start(t, srv, q, handle(func(ctx context.Context, m *holdfast.Message) error {
@@ -212,6 +213,25 @@ func retryAfterStandard(t *testing.T) {
 		until(t, 5*time.Minute, "done", empty(q))
 		if got := q.Receives(id); got != len(delays)+1 {
 			t.Errorf("received %d times, want %d", got, len(delays)+1)
+		}
+	})
+}
+
+func retryAfterZero(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		srv := sqstest.New(t)
+		q := srv.Queue(t, "orders", sqstest.DLQ(100))
+		q.Send(t, "x")
+		began, runs := time.Now(), 0
+		start(t, srv, q, handle(func(ctx context.Context, m *holdfast.Message) error {
+			if runs++; runs < 5 {
+				return holdfast.RetryAfter(0, errTest)
+			}
+			return nil
+		}), consumer.Config{})
+		until(t, time.Minute, "done", empty(q))
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("five runs took %v, want no wait between", took)
 		}
 	})
 }
