@@ -41,7 +41,7 @@ func TestLayoutIsEnforced(t *testing.T) {
 		"long_test.go":     lines(2 * maxFileLines),
 		"just.go":          lines(maxFileLines),
 		"nested/go.mod":    {},
-		"sleepy_test.go":   {Data: []byte("package p\nimport \"time\"\nfunc f() { " + sleepCall + "1) }\n")},
+		"sleepy/s_test.go": {Data: []byte("package p\nimport \"time\"\nfunc f() { " + sleepCall + "1) }\n")},
 		"bubble_test.go":   {Data: []byte("package p\nimport \"testing/synctest\"\nfunc f() { " + sleepCall + "1) }\n")},
 		"integration/i.go": lines(1),
 		"integration/i_test.go": {
@@ -64,7 +64,7 @@ func TestLayoutIsEnforced(t *testing.T) {
 		"long.go has 601 lines, want at most 600: does it have more than one job?",
 		"nested/go.mod: there is one module only",
 		"overfull has 16 source files, want at most 15",
-		"sleepy_test.go sleeps and does not import testing/synctest: wait for what you wait for",
+		"sleepy/s_test.go sleeps and its package does not import testing/synctest: wait for what you wait for",
 	}
 	if diff := cmp.Diff(want, checkLayout(t, tree)); diff != "" {
 		t.Errorf("problems (-want +got):\n%s", diff)
@@ -78,6 +78,8 @@ func checkLayout(t *testing.T, tree fs.FS) []string {
 
 	files := map[string]int{} // by package
 	consumer := 0
+	var sleepers []string
+	bubbles := map[string]bool{} // packages whose tests run in virtual time
 	for _, file := range goFiles(t, tree) {
 		src, err := fs.ReadFile(tree, file)
 		if err != nil {
@@ -86,9 +88,12 @@ func checkLayout(t *testing.T, tree fs.FS) []string {
 		pkg := path.Dir(file)
 		if strings.HasSuffix(file, "_test.go") {
 			// Suites against real servers have no bubble to sleep in.
-			if bytes.Contains(src, []byte(sleepCall)) && pkg != "integration" &&
-				!slices.Contains(importsOf(t, tree, file), "testing/synctest") {
-				problem("%s sleeps and does not import testing/synctest: wait for what you wait for", file)
+			if bytes.Contains(src, []byte(sleepCall)) && pkg != "integration" && !strings.HasPrefix(pkg, "integration/") {
+				sleepers = append(sleepers, file)
+			}
+			// A helper that makes the bubble may stand in another file.
+			if slices.Contains(importsOf(t, tree, file), "testing/synctest") {
+				bubbles[pkg] = true
 			}
 			continue
 		}
@@ -106,6 +111,11 @@ func checkLayout(t *testing.T, tree fs.FS) []string {
 		server := strings.HasPrefix(pkg, "internal/") && strings.HasSuffix(pkg, "server")
 		if n > maxPackageFiles && !server {
 			problem("%s has %d source files, want at most %d", pkg, n, maxPackageFiles)
+		}
+	}
+	for _, file := range sleepers {
+		if !bubbles[path.Dir(file)] {
+			problem("%s sleeps and its package does not import testing/synctest: wait for what you wait for", file)
 		}
 	}
 	if consumer > maxConsumerLines {
