@@ -423,7 +423,7 @@ func wrongRegion(t *testing.T) {
 
 func nilArguments(t *testing.T) {
 	t.Parallel()
-	for name, new := range map[string]func() error{
+	for name, makeOne := range map[string]func() error{
 		"client": func() error {
 			_, err := consumer.New((*sqs.Client)(nil), "orders", nothing, consumer.Config{})
 			return err
@@ -446,7 +446,7 @@ func nilArguments(t *testing.T) {
 			return err
 		},
 	} {
-		if got := problems(new()); len(got) != 1 || !strings.Contains(got[name], "<nil>") {
+		if got := problems(makeOne()); len(got) != 1 || !strings.Contains(got[name], "<nil>") {
 			t.Errorf("a nil %s gives %v, want it named", name, got)
 		}
 	}

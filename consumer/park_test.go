@@ -91,11 +91,12 @@ func parkKeepsTheHold(t *testing.T) {
 func parkedGoFirst(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		srv := sqstest.New(t)
-		q := srv.Queue(t, "orders")
+		// A FIFO queue, of which the runtime holds ten messages for its one slot.
+		q := srv.Queue(t, "orders.fifo")
 		ready := make(chan struct{})
 		var mu sync.Mutex
 		var order []string
-		start(t, srv, q, handle(func(ctx context.Context, m *holdfast.Message) error {
+		r := start(t, srv, q, handle(func(ctx context.Context, m *holdfast.Message) error {
 			if strings.HasPrefix(m.Body, "park") {
 				select {
 				case <-ready:
@@ -109,16 +110,21 @@ func parkedGoFirst(t *testing.T) {
 			time.Sleep(time.Second)
 			return nil
 		}), consumer.Config{Concurrency: 1})
-		q.Send(t, "park")
-		q.Send(t, "park")
-		time.Sleep(100 * time.Millisecond)
-		for range 10 {
-			q.Send(t, "other")
+		for n := range 10 {
+			body := "other"
+			if n < 2 {
+				body = "park"
+			}
+			q.Send(t, body, sqstest.Group(groupName(n)))
 		}
-		time.Sleep(1500 * time.Millisecond) // in the middle of the second of them
+		time.Sleep(1500 * time.Millisecond) // in the middle of the second of the others
+		synctest.Wait()
+		if s := r.Stats(); s.Running != 1 || s.Waiting != 6 || s.Parked != 2 {
+			t.Fatalf("stats %+v, want one at work, six waiting and two parked", s)
+		}
 		close(ready)
 		until(t, time.Minute, "done", empty(q))
-		want := []string{"other", "other", "park", "park", "other", "other", "other", "other", "other", "other", "other", "other"}
+		want := []string{"other", "other", "park", "park", "other", "other", "other", "other", "other", "other"}
 		if diff := cmp.Diff(want, order); diff != "" {
 			t.Errorf("order (-want +got):\n%s", diff)
 		}
@@ -169,8 +175,7 @@ func parkFull(t *testing.T) {
 		ids := q.SendN(t, 5)
 		ready := make(chan struct{})
 		var rec told
-		var last *running
-		last = start(t, srv, q, handle(func(ctx context.Context, m *holdfast.Message) error {
+		last := start(t, srv, q, handle(func(ctx context.Context, m *holdfast.Message) error {
 			select {
 			case <-ready:
 				return nil
