@@ -25,9 +25,9 @@ func TestQueueIsDrainedWhenAllThatWasSentIsSettledForGood(t *testing.T) {
 		{"two more sent", func() { d.sent("b"); d.sent("c"); d.sent("d") }, false},
 		{"one of them discarded", func() { d.onSettled(settled("d", holdfast.Discarded)) }, false},
 		{"all sent", func() { d.sentAll() }, false},
-		{"one retried", func() { d.onSettled(settled("b", holdfast.Retried)) }, false},
-		{"one given back", func() { d.onSettled(settled("b", holdfast.GaveBack)) }, false},
 		{"one dead-lettered", func() { d.onSettled(settled("b", holdfast.DeadLettered)) }, false},
+		{"the last retried", func() { d.onSettled(settled("c", holdfast.Retried)) }, false},
+		{"the last given back", func() { d.onSettled(settled("c", holdfast.GaveBack)) }, false},
 		{"the last done", func() { d.onSettled(settled("c", holdfast.Done)) }, true},
 		{"one done once more", func() { d.onSettled(settled("c", holdfast.Done)) }, true},
 	}

@@ -204,23 +204,3 @@ func TestLedgerPrintsTheFirstProblems(t *testing.T) {
 		t.Errorf("%d problems of %d:\n%s", got, len(bodies), text)
 	}
 }
-
-func TestDeadLetterIsReadFromItsAttribute(t *testing.T) {
-	t.Parallel()
-	for name, tt := range map[string]struct {
-		attribute string
-		want      deadLetter
-	}{
-		"whole":       {`{"cause":"permanent","error":"no","attempt":2,"queue":"q"}`, deadLetter{body: "b", cause: "permanent", reason: "no", attempts: 2}},
-		"missing":     {"", deadLetter{body: "b", cause: unknownCause}},
-		"cut":         {`{"cause":"perm`, deadLetter{body: "b", cause: unknownCause}},
-		"of no cause": {`{"error":"no"}`, deadLetter{body: "b", cause: unknownCause}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			if got := newDeadLetter("b", tt.attribute); got != tt.want {
-				t.Errorf("got %+v, want %+v", got, tt.want)
-			}
-		})
-	}
-}

@@ -34,6 +34,7 @@ func TestBadInputIsNamed(t *testing.T) {
 		"negative cents":    {`{"id":"a","quantity":1,"cents":-1}`, "line 1: cents is -1, want 0 to 100000000"},
 		"unknown trouble":   {`{"id":"a","quantity":1,"trouble":"x"}`, `line 1: trouble is "x", want none or one of fails-twice, slow, refused, always-fails`},
 		"control character": {"a\x01", "line 1: contains a character that SQS does not take"},
+		"no character":      {"a\uFFFE", "line 1: contains a character that SQS does not take"},
 		"not UTF-8":         {"a\xff", "line 1: contains a character that SQS does not take"},
 		"one id, two orders": {fine + "\n" + strings.Replace(fine, "250", "251", 1),
 			`line 2: order "fine" is another one than in line 1`},
