@@ -202,7 +202,7 @@ func TestDeletes(t *testing.T) {
 			}
 			// Two are under way at once; the ten that end meanwhile share the third.
 			if len(calls) != 3 || calls[0].Entries != 1 || calls[1].Entries != 1 || calls[2].Entries != 10 {
-				t.Errorf("calls %+v", calls)
+				t.Fatalf("calls %+v", calls)
 			}
 			if late := calls[0].At.Sub(began.Add(time.Second)); late > time.Millisecond {
 				t.Errorf("the first lingered %v", late)

@@ -245,7 +245,7 @@ func TestAbandoned(t *testing.T) {
 			if d := abandonedAt.Sub(cancelledAt); d < time.Minute || d > time.Minute+2*time.Second {
 				t.Errorf("given up %v after the cancel", d)
 			}
-			if d := second.Sub(abandonedAt); d > 31*time.Second {
+			if d := second.Sub(abandonedAt); d > 30*time.Second {
 				t.Errorf("the message ran again %v after its handler was given up; want its visibility at most", d)
 			}
 			if n := q.Receives(id); n != 2 {

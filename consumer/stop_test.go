@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -72,26 +71,31 @@ func TestCleanStop(t *testing.T) {
 			}
 		})
 	})
-	t.Run("one that arrives when the drain is over is given back at once", func(t *testing.T) {
+	t.Run("what arrived and found no slot until the drain was over is given back at once", func(t *testing.T) {
 		inBubble(t, func(t *testing.T) {
 			srv := sqstest.New(t)
-			q := srv.Queue(t, "orders")
-			var ran atomic.Bool
-			// A poll may go on for all of the stop here, but the drain ends 6 s before.
+			q := srv.Queue(t, "orders.fifo")
+			srv.Delay("ReceiveMessage", 3*time.Second)
+			var ran effects
 			r := start(t, srv, q, handle(func(ctx context.Context, m *holdfast.Message) error {
-				if m.Body == "busy" {
-					return nap(ctx, time.Hour)
-				}
-				ran.Store(true)
-				return nil
-			}), consumer.Config{Concurrency: 2, PollGrace: 25 * time.Second, StopTimeout: 25 * time.Second})
-			q.Send(t, "busy")
-			q.Send(t, "busy")
+				ran.add(m.Body)
+				return nap(ctx, time.Hour)
+			}), consumer.Config{Concurrency: 1, PollGrace: 5 * time.Second})
 			time.Sleep(time.Second)
 			r.cancel()
+			// Four of one group and six of others come by the poll under way.
+			for i := range 10 {
+				q.Send(t, fmt.Sprint(i), sqstest.Group(fmt.Sprint(max(0, i-3))))
+			}
 			<-r.done
-			if r.err != nil || q.Depth() != (sqstest.Depth{Visible: 2}) || ran.Load() {
-				t.Errorf("Run returned %v, the queue is %+v", r.err, q.Depth())
+			if r.err != nil || len(ran.all()) != 1 {
+				t.Errorf("Run returned %v, and %v ran", r.err, ran.all())
+			}
+			if got := q.Depth(); q.MaxInFlight() != 10 || got != (sqstest.Depth{Visible: 10}) {
+				t.Errorf("the queue is %+v, %d were held; want all given back", got, q.MaxInFlight())
+			}
+			if s := r.Stats(); s.GaveBack != 10 {
+				t.Errorf("Stats is %+v", s)
 			}
 		})
 	})
