@@ -40,7 +40,8 @@ var importTable = []struct {
 	may []string
 }{
 	{".", nil},
-	{"consumer", []string{root, internal, awsCore, smithy, sqs}},
+	{"consumer", []string{root, internal, module + "/consumer/internal/...", sqs}},
+	{"consumer/internal/wire", []string{root, internal, awsCore, smithy, sqs}},
 	{"producer", []string{root, internal, awsCore, smithy, sqs, sns}},
 	{"idempotency", []string{root}},
 	{"idempotency/redisstore", []string{module + "/idempotency", redis}},

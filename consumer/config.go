@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,7 +11,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
 	"github.com/holdfast-go/holdfast"
+	"github.com/holdfast-go/holdfast/consumer/internal/wire"
 )
 
 // Config configures a Consumer. The zero Config is a good production
@@ -101,12 +105,22 @@ type Config struct {
 	Logger *slog.Logger
 }
 
+// SQSAPI is what the consumer calls of the SDK's client; *sqs.Client has it.
+type SQSAPI interface {
+	GetQueueUrl(context.Context, *sqs.GetQueueUrlInput, ...func(*sqs.Options)) (*sqs.GetQueueUrlOutput, error)
+	GetQueueAttributes(context.Context, *sqs.GetQueueAttributesInput, ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error)
+	ReceiveMessage(context.Context, *sqs.ReceiveMessageInput, ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error)
+	DeleteMessage(context.Context, *sqs.DeleteMessageInput, ...func(*sqs.Options)) (*sqs.DeleteMessageOutput, error)
+	DeleteMessageBatch(context.Context, *sqs.DeleteMessageBatchInput, ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error)
+	ChangeMessageVisibility(context.Context, *sqs.ChangeMessageVisibilityInput, ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityOutput, error)
+	ChangeMessageVisibilityBatch(context.Context, *sqs.ChangeMessageVisibilityBatchInput, ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error)
+	SendMessage(context.Context, *sqs.SendMessageInput, ...func(*sqs.Options)) (*sqs.SendMessageOutput, error)
+}
+
 // Limits of SQS and of this package.
 const (
-	maxBatch      = 10             // entries per call [SQS quotas]
-	maxHold       = 12 * time.Hour // visibility per receive [ChangeMessageVisibility]
-	maxMessage    = 1 << 20        // bytes of body and attributes [SendMessage]
-	maxAttributes = 10             // message attributes [SendMessage]
+	maxBatch = wire.MaxBatch
+	maxHold  = 12 * time.Hour // visibility per receive [ChangeMessageVisibility]
 )
 
 func (c Config) withDefaults() Config {
@@ -165,7 +179,7 @@ func (c Config) validate() error {
 	if c.MaxParked != -1 && (c.MaxParked < 1 || c.MaxParked > 100_000) {
 		bad("MaxParked", c.MaxParked, "1 to 100000, or -1")
 	}
-	if c.HeldBytes < maxMessage {
+	if c.HeldBytes < wire.MaxMessage {
 		bad("HeldBytes", c.HeldBytes, "at least 1048576")
 	}
 	within("Visibility", c.Visibility, 2*time.Second, maxHold, false)

@@ -20,7 +20,8 @@
 // poller.go receives, dispatcher.go hands out slots in order, worker.go runs the
 // handler, heartbeat.go extends what is held, backoff.go decides what becomes of a
 // message, settler.go and deadletter.go do it. hold.go is the message held,
-// gates.go what may stop receiving, transport.go the SDK.
+// gates.go what may stop receiving. Package consumer/internal/wire is SQS in the
+// runtime's terms.
 package consumer
 
 import (
@@ -29,17 +30,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
-
 	"github.com/holdfast-go/holdfast"
+	"github.com/holdfast-go/holdfast/consumer/internal/wire"
 	"github.com/holdfast-go/holdfast/internal/deployguard"
 	"github.com/holdfast-go/holdfast/internal/envelope"
 	"github.com/holdfast-go/holdfast/internal/jitter"
@@ -52,7 +49,7 @@ type Consumer struct {
 	cfg   Config
 	name  string // of the queue, as given
 	chain holdfast.Handler
-	t     transport
+	t     *wire.SDK
 	log   *slog.Logger
 
 	queue    atomic.Pointer[holdfast.Queue] // as read at start, and again after an outage
@@ -96,7 +93,7 @@ func New(client SQSAPI, queue string, h holdfast.Handler, cfg Config) (*Consumer
 		errs = append(errs, &ConfigError{Field: "queue", Value: strconv.Quote(queue), Bound: err.Error()})
 	}
 	region := ""
-	if o, ok := client.(interface{ Options() sqs.Options }); ok && !isNil(client) {
+	if o, ok := client.(wire.Optioned); ok && !isNil(client) {
 		region = o.Options().Region
 	}
 	if r := queueref.Region(ref); err == nil && r != "" && region != "" && r != region {
@@ -130,45 +127,29 @@ func New(client SQSAPI, queue string, h holdfast.Handler, cfg Config) (*Consumer
 	c.d.beat = newHeartbeat(c)
 	c.pollers = newPollers(c)
 	poll, settle := c.clients(client)
-	c.t = &sdkTransport{name: queue, region: region, poll: poll, settle: settle}
+	c.t = &wire.SDK{Name: queue, Region: region, Poll: poll, Settle: settle, Visibility: c.cfg.Visibility, CauseAttribute: CauseAttribute}
 	return c, nil
 }
 
-// clients makes the polling and the settling client of the user's. The runtime
-// has loops of its own for retries, each with its own idea of how long to go on,
-// so the SDK's are off: a shared retry budget would let an outage of one kind of
-// call starve the other. Each has its own connections, kept for as many calls as
-// can be in flight.
+// clients makes the polling and the settling client of the user's, so that neither
+// starves the other of connections or retries.
 func (c *Consumer) clients(client SQSAPI) (poll, settle SQSAPI) {
-	settle = c.cfg.Settle
-	o, ok := client.(interface{ Options() sqs.Options })
-	if !ok {
-		if settle == nil {
-			settle = client
-		}
-		return client, settle
-	}
-	derive := func(conns int) *sqs.Client {
-		return sqs.New(o.Options(), func(o *sqs.Options) {
-			o.Retryer = aws.NopRetryer{}
-			o.RetryMaxAttempts = 0
-			switch h := o.HTTPClient.(type) {
-			case *awshttp.BuildableClient:
-				o.HTTPClient = h.WithTransportOptions(func(t *http.Transport) {
-					t.MaxIdleConnsPerHost = max(t.MaxIdleConnsPerHost, conns)
-					t.MaxIdleConns = max(t.MaxIdleConns, conns)
-				})
-			case *http.Client:
-				if t, ok := h.Transport.(*http.Transport); !ok || t.MaxIdleConnsPerHost < conns {
-					c.log.Info("the HTTP client keeps fewer idle connections than calls in flight: raise MaxIdleConnsPerHost", "want", conns)
-				}
-			}
-		})
-	}
+	poll, settle = client, c.cfg.Settle
 	if settle == nil {
-		settle = derive(2*extendCalls + 32)
+		settle = client
 	}
-	return derive(c.pollers.most() + 2), settle
+	if o, ok := client.(wire.Optioned); ok {
+		derive := func(conns int) SQSAPI {
+			return wire.Derive(o, conns, func() {
+				c.log.Info("the HTTP client keeps fewer idle connections than calls in flight: raise MaxIdleConnsPerHost", "want", conns)
+			})
+		}
+		poll = derive(c.pollers.most() + 2)
+		if c.cfg.Settle == nil {
+			settle = derive(extendCalls + deleteCalls + 16)
+		}
+	}
+	return poll, settle
 }
 
 // Run receives and works until ctx is cancelled, and then stops in order. It
@@ -270,16 +251,22 @@ func (c *Consumer) start(ctx, background context.Context) error {
 func (c *Consumer) open(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*tryTimeout)
 	defer cancel()
-	q, err := c.t.open(ctx)
-	if err != nil {
-		return err
+	q, err := c.t.Open(ctx)
+	if err == nil {
+		err = c.t.Probe(ctx)
 	}
-	q.Visibility = c.cfg.Visibility
-	if err := c.t.probe(ctx); err != nil {
-		return err
+	if call := (*wire.CallError)(nil); errors.As(err, &call) {
+		switch wire.Classify(call.Err) {
+		case wire.Missing:
+			return &QueueError{Queue: c.name, Region: c.t.Region, Err: call.Err}
+		case wire.Denied:
+			return &AccessError{Action: call.Action, Resource: call.Resource, Err: call.Err}
+		}
 	}
-	c.queue.Store(&q)
-	return nil
+	if err == nil {
+		c.queue.Store(&q)
+	}
+	return err
 }
 
 // stop ends everything in order: first what brings messages, then what works on
@@ -431,12 +418,12 @@ func (c *Consumer) recovered(ctx context.Context) {
 func (c *Consumer) source() *holdfast.Queue { return c.queue.Load() }
 
 // receive is one long poll.
-func (c *Consumer) receive(ctx context.Context, asked int, attempt string) ([]delivery, error) {
+func (c *Consumer) receive(ctx context.Context, asked int, attempt string) ([]wire.Delivery, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Wait+10*time.Second)
 	defer cancel()
-	ds, err := c.t.receive(ctx, asked, c.cfg.Wait, c.cfg.Visibility, attempt)
+	ds, err := c.t.Receive(ctx, asked, c.cfg.Wait, attempt)
 	for i := range ds {
-		ds[i].confirmation = c.unwrap(&ds[i].msg)
+		ds[i].Confirmation = c.unwrap(&ds[i].Msg)
 	}
 	return ds, err
 }
@@ -458,7 +445,7 @@ func (c *Consumer) unwrap(m *holdfast.Message) (confirmation bool) {
 // remake gives h a message as it was received. Call with the dispatcher's lock
 // held.
 func (c *Consumer) remake(h *hold) {
-	h.msg = c.t.message(h.origin)
+	h.msg = c.t.Message(h.origin)
 	h.msg.ReceivedAt = h.arrived
 	h.msg.ReceiveCount = h.receives
 	c.unwrap(&h.msg)
@@ -494,15 +481,15 @@ func (c *Consumer) queueName() string {
 }
 
 // explain makes an error that says what to do out of one that SQS gave.
-func (c *Consumer) explain(action string, f fault, err error) error {
+func (c *Consumer) explain(action string, f wire.Fault, err error) error {
 	return c.explainFor(action, c.source().ARN, f, err)
 }
 
-func (c *Consumer) explainFor(action, arn string, f fault, err error) error {
+func (c *Consumer) explainFor(action, arn string, f wire.Fault, err error) error {
 	switch f {
-	case denied:
+	case wire.Denied:
 		return &AccessError{Action: action, Resource: arn, Err: err}
-	case missing:
+	case wire.Missing:
 		return &QueueError{Queue: arn, Region: queueref.Region(*c.source()), Err: err}
 	}
 	return fmt.Errorf("%s on %s: %w", action, arn, err)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast"
+	"github.com/holdfast-go/holdfast/consumer/internal/wire"
 	"github.com/holdfast-go/holdfast/internal/cause"
 	"github.com/holdfast-go/holdfast/internal/jitter"
 )
@@ -52,7 +53,7 @@ func (s *settler) deadLetter(hs []*hold) {
 	h := hs[0]
 	var dropped bool
 	err := s.c.settleCall(func(ctx context.Context) (err error) {
-		dropped, err = s.c.t.deadLetter(ctx, h.origin, causeText(h, time.Now()))
+		dropped, err = s.c.t.DeadLetter(ctx, h.origin, causeText(h, time.Now()))
 		return err
 	})
 	s.c.stats.sendCalls.Add(1)
@@ -70,7 +71,7 @@ func (s *settler) deadLetter(hs []*hold) {
 		s.deletes.FlushNow()
 		return
 	}
-	f := s.c.t.classify(err)
+	f := wire.Classify(err)
 	s.d.mu.Lock()
 	h.tries++
 	tries := h.tries
@@ -78,7 +79,7 @@ func (s *settler) deadLetter(hs []*hold) {
 		s.d.mu.Unlock()
 		return
 	}
-	if (f == transient || f == overLimit) && tries < 4 && h.lost == nil {
+	if (f == wire.Transient || f == wire.OverLimit) && tries < 4 && h.lost == nil {
 		h.timer = time.AfterFunc(jitter.Equal(100*time.Millisecond, 2*time.Second, tries), func() { s.letters.Add(h) })
 		s.d.mu.Unlock()
 		return

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast"
+	"github.com/holdfast-go/holdfast/consumer/internal/wire"
 	"github.com/holdfast-go/holdfast/internal/backlog"
 	"github.com/holdfast-go/holdfast/internal/pace"
 )
@@ -61,7 +62,7 @@ func newDispatcher(c *Consumer) *dispatcher {
 }
 
 // arrived takes over what a poll brought, or that it brought nothing.
-func (d *dispatcher) arrived(asked int, ds []delivery, at time.Time) {
+func (d *dispatcher) arrived(asked int, ds []wire.Delivery, at time.Time) {
 	var dups []*hold
 	var notify []func()
 	fresh := make([]*hold, 0, len(ds))
@@ -69,7 +70,7 @@ func (d *dispatcher) arrived(asked int, ds []delivery, at time.Time) {
 	d.reserved -= asked
 	d.polls--
 	for i := range ds {
-		if h := d.held[ds[i].msg.ID]; h != nil {
+		if h := d.held[ds[i].Msg.ID]; h != nil {
 			notify = append(notify, d.redelivered(h, &ds[i], at))
 			dups = append(dups, h)
 			continue
@@ -101,10 +102,10 @@ func (d *dispatcher) arrived(asked int, ds []delivery, at time.Time) {
 }
 
 // add makes a hold of a delivery. Call with mu held.
-func (d *dispatcher) add(m *delivery, at time.Time) *hold {
+func (d *dispatcher) add(m *wire.Delivery, at time.Time) *hold {
 	h := &hold{
-		d: d, msg: m.msg, origin: m.origin, size: int64(m.size), confirmation: m.confirmation,
-		id: m.msg.ID, groupID: m.msg.GroupID, sentAt: m.msg.SentAt, arrived: at, receives: m.msg.ReceiveCount, handle: m.handle,
+		d: d, msg: m.Msg, origin: m.Origin, size: int64(m.Size), confirmation: m.Confirmation,
+		id: m.Msg.ID, groupID: m.Msg.GroupID, sentAt: m.Msg.SentAt, arrived: at, receives: m.Msg.ReceiveCount, handle: m.Handle,
 	}
 	h.entry.Item = h
 	h.msg.ReceivedAt = at
@@ -125,11 +126,11 @@ func (d *dispatcher) holdTimes(at time.Time) (deadline, limit time.Time) {
 
 // redelivered gives a newer receipt to the hold of the same message. It returns
 // what to call without the lock. Call with mu held.
-func (d *dispatcher) redelivered(h *hold, m *delivery, at time.Time) func() {
-	h.handle = m.handle
+func (d *dispatcher) redelivered(h *hold, m *wire.Delivery, at time.Time) func() {
+	h.handle = m.Handle
 	h.deadline, h.limit = d.holdTimes(at)
 	h.retries = 0
-	h.receives = m.msg.ReceiveCount
+	h.receives = m.Msg.ReceiveCount
 	revived := h.lost != nil
 	h.lost = nil
 	if !h.dropped {

@@ -89,39 +89,3 @@ func (e *lostError) Unwrap() []error {
 	}
 	return []error{holdfast.ErrLeaseLost, e.err}
 }
-
-// entryError is one entry's failure inside a batch call that succeeded.
-type entryError struct {
-	code, message string
-	senderFault   bool
-}
-
-func (e *entryError) Error() string { return e.code + ": " + e.message }
-
-// errUnanswered is an entry that SQS named neither successful nor failed.
-var errUnanswered = errors.New("consumer: SQS did not answer for this entry")
-
-// fault is what an error from SQS means for the runtime. The transport makes it,
-// since it alone knows the SDK's types.
-type fault uint8
-
-const (
-	// transient errors mend themselves: throttling, 5xx, broken connections,
-	// timeouts and all that is not known better.
-	transient fault = iota
-	// denied: access or KMS denied, credentials missing or expired. An operator
-	// must act, or credentials be refreshed; trying goes on, slowly.
-	denied
-	// missing: the queue does not exist.
-	missing
-	// stale: the receipt handle is no longer good, the message is not in flight,
-	// or its 12 hours are over. Final for this hold, harmless for the consumer.
-	stale
-	// overLimit: too many messages in flight.
-	overLimit
-	// rejected: the request itself is wrong, as for a message too large.
-	rejected
-)
-
-// slow tells faults that call for the slow backoff and a red health at once.
-func (f fault) slow() bool { return f == denied || f == missing }

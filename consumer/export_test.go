@@ -5,6 +5,5 @@ func WithDefaults(c Config) Config { return c.withDefaults() }
 
 // Clients returns the clients that c polls and settles by.
 func Clients(c *Consumer) (poll, settle SQSAPI) {
-	t := c.t.(*sdkTransport)
-	return t.poll, t.settle
+	return c.t.Poll, c.t.Settle
 }

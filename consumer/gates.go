@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast"
+	"github.com/holdfast-go/holdfast/consumer/internal/wire"
 )
 
 // gates asks all gates of the consumer before each receive: those that the
@@ -86,9 +87,9 @@ func (g *gates) tell(closed bool, why error) {
 }
 
 // probing tells the guard which message is its probe.
-func (g *gates) probing(ds []delivery) {
+func (g *gates) probing(ds []wire.Delivery) {
 	for i := range ds {
-		g.c.deploy.Probe(ds[i].msg.ID)
+		g.c.deploy.Probe(ds[i].Msg.ID)
 	}
 }
 

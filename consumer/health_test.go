@@ -21,6 +21,7 @@ import (
 
 	"github.com/holdfast-go/holdfast"
 	"github.com/holdfast-go/holdfast/consumer"
+	"github.com/holdfast-go/holdfast/internal/wholebody"
 	"github.com/holdfast-go/holdfast/sqstest"
 )
 
@@ -406,7 +407,7 @@ func TestSettlingHasAClientOfItsOwn(t *testing.T) {
 		}
 		poll, settle := consumer.Clients(c)
 		pool := func(api consumer.SQSAPI) *awshttp.BuildableClient {
-			return api.(*sqs.Client).Options().HTTPClient.(*awshttp.BuildableClient)
+			return api.(*sqs.Client).Options().HTTPClient.(wholebody.Client).Next.(*awshttp.BuildableClient)
 		}
 		if pool(poll) == pool(settle) || pool(poll) == mine || pool(settle) == mine {
 			t.Error("the clients share their connections")

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast"
+	"github.com/holdfast-go/holdfast/consumer/internal/wire"
 	"github.com/holdfast-go/holdfast/internal/agenda"
 	"github.com/holdfast-go/holdfast/internal/jitter"
 )
@@ -146,7 +147,7 @@ func (b *heartbeat) extend(ctx context.Context, hs []*hold) {
 	}
 	b.d.mu.Unlock()
 	ctx, cancel := context.WithDeadline(ctx, until)
-	err := b.c.t.extend(ctx, handles, times, results)
+	err := b.c.t.Extend(ctx, handles, times, results)
 	cancel()
 	b.c.stats.extendCalls.Add(1)
 
@@ -169,8 +170,8 @@ func (b *heartbeat) extend(ctx context.Context, hs []*hold) {
 		f()
 	}
 	if err != nil {
-		f := b.c.t.classify(err)
-		if n := b.failures.Add(1); n >= 3 || f.slow() {
+		f := wire.Classify(err)
+		if n := b.failures.Add(1); n >= 3 || f.Slow() {
 			b.c.health.set(problemExtend, b.c.explain("sqs:ChangeMessageVisibility", f, err))
 		}
 		b.c.log.Warn("extending failed", "messages", len(hs), "error", err)
@@ -202,7 +203,7 @@ func (b *heartbeat) extended(h *hold, handle string, deadline time.Time, err err
 		b.schedule(h, now.Add(h.deadline.Sub(now)/2))
 		return h.renewed(h.deadline, nil)
 	}
-	if f := b.c.t.classify(err); (f == stale || f == rejected) && h.handle == handle {
+	if f := wire.Classify(err); (f == wire.Stale || f == wire.Rejected) && h.handle == handle {
 		if h.state == settling {
 			// Its delete decides: a message that is deleted cannot be extended.
 			return nothing
@@ -235,7 +236,7 @@ func (b *heartbeat) extendNow(ctx context.Context, h *hold) error {
 	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
 	defer cancel()
 	results := make([]error, 1)
-	err := b.c.t.extend(ctx, []string{handle}, []int32{ask}, results)
+	err := b.c.t.Extend(ctx, []string{handle}, []int32{ask}, results)
 	b.c.stats.extendCalls.Add(1)
 	if err == nil {
 		err = results[0]
@@ -244,7 +245,7 @@ func (b *heartbeat) extendNow(ctx context.Context, h *hold) error {
 	b.d.mu.Lock()
 	deadline := sent.Add(time.Duration(ask) * time.Second)
 	switch {
-	case err != nil && b.c.t.classify(err) == stale && h.handle == handle:
+	case err != nil && wire.Classify(err) == wire.Stale && h.handle == handle:
 		lost := staleHold(err)
 		after, err = b.lose(h, lost), lost
 	case err == nil && h.state == running && deadline.After(h.deadline):
@@ -277,7 +278,7 @@ func (b *heartbeat) lose(h *hold, why *lostError) func() {
 	if h.state == running && len(h.renewers) == 0 {
 		h.cut = true
 		if h.cancel != nil {
-			h.cancel(why)
+			h.cancel.Cancel(why)
 		}
 	}
 	if h.state != settling {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/holdfast-go/holdfast"
 	"github.com/holdfast-go/holdfast/internal/agenda"
+	"github.com/holdfast-go/holdfast/internal/lazyctx"
 )
 
 // holdState is where on its way a held message is.
@@ -42,14 +43,15 @@ type hold struct {
 	handle   string
 	receives int // ApproximateReceiveCount of the newest receive
 	state    holdState
-	reruns   int                     // runs here that counted as attempts, beyond the receive
-	deadline time.Time               // SQS surely hides the message until then
-	limit    time.Time               // the 12 hours of this receive end then
-	lost     error                   // why the visibility ended, where it did
-	done     chan struct{}           // made on demand; closed when the hold ends
-	renewers []*renewer              // replaced, never written
-	cancel   context.CancelCauseFunc // of the run under way
-	cut      bool                    // this run was cancelled because the hold was lost
+	reruns   int              // runs here that counted as attempts, beyond the receive
+	deadline time.Time        // SQS surely hides the message until then
+	limit    time.Time        // the 12 hours of this receive end then
+	lost     error            // why the visibility ended, where it did
+	done     chan struct{}    // made on demand; closed when the hold ends
+	renewers []*renewer       // replaced, never written
+	ctx      lazyctx.Context  // of the first run
+	cancel   *lazyctx.Context // of the run under way
+	cut      bool             // this run was cancelled because the hold was lost
 	key      string
 	started  time.Time // of the run under way
 	canceled time.Time // when the watchdog cancelled the run

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast"
+	"github.com/holdfast-go/holdfast/consumer/internal/wire"
 	"github.com/holdfast-go/holdfast/internal/jitter"
 )
 
@@ -163,20 +164,20 @@ func (p *pollers) failed(ctx context.Context, err error) {
 	p.target = 1
 	p.mu.Unlock()
 
-	f := p.c.t.classify(err)
-	if f.slow() && p.c.stats.polls.Load() == 0 {
+	f := wire.Classify(err)
+	if f.Slow() && p.c.stats.polls.Load() == 0 {
 		p.c.fail(p.c.explain("sqs:ReceiveMessage", f, err))
 	}
 	wait := jitter.Equal(200*time.Millisecond, 10*time.Second, n)
-	if f.slow() {
+	if f.Slow() {
 		wait = jitter.Equal(2*time.Second, 30*time.Second, n)
 	}
-	if f.slow() || f == overLimit || n >= 3 {
+	if f.Slow() || f == wire.OverLimit || n >= 3 {
 		p.c.health.set(problemReceive, p.c.explain("sqs:ReceiveMessage", f, err))
 	}
 	p.c.stats.pollErrors.Add(1)
 	p.c.log.Warn("receive failed", "queue", p.c.queueName(), "error", err, "failures", n, "backoff", wait)
-	call(p.c, p.d.cfg.Hooks.PollFailed, holdfast.PollFailedEvent{Err: err, Fatal: f.slow(), Failures: n, Backoff: wait})
+	call(p.c, p.d.cfg.Hooks.PollFailed, holdfast.PollFailedEvent{Err: err, Fatal: f.Slow(), Failures: n, Backoff: wait})
 	pause(ctx, wait)
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast"
+	"github.com/holdfast-go/holdfast/consumer/internal/wire"
 	"github.com/holdfast-go/holdfast/internal/batch"
 	"github.com/holdfast-go/holdfast/internal/jitter"
 )
@@ -33,9 +34,13 @@ type settler struct {
 	failures atomic.Int32 // failed calls in a row
 }
 
+// deleteCalls is the most deletes under way: enough for 20,000 messages a second
+// where a call takes 20 ms.
+const deleteCalls = 48
+
 func newSettler(c *Consumer, fifo bool) *settler {
 	s := &settler{c: c, d: c.d}
-	linger, workers := max(0, c.cfg.DeleteLinger), 16
+	linger, workers := max(0, c.cfg.DeleteLinger), deleteCalls
 	if fifo {
 		// The next of the group waits for the delete. Completions that come while
 		// a delete is under way share the next one.
@@ -188,7 +193,7 @@ func (s *settler) delete(hs []*hold) {
 		handles[i] = h.handle
 	}
 	s.d.mu.Unlock()
-	err := s.c.settleCall(func(ctx context.Context) error { return s.c.t.delete(ctx, handles, results) })
+	err := s.c.settleCall(func(ctx context.Context) error { return s.c.t.Delete(ctx, handles, results) })
 	s.c.stats.deleteCalls.Add(1)
 	s.sort(hs, handles, results, err, "sqs:DeleteMessage", s.deletes)
 }
@@ -204,7 +209,7 @@ func (s *settler) change(hs []*hold) {
 		delays[i] = seconds(h.change.delay)
 	}
 	s.d.mu.Unlock()
-	err := s.c.settleCall(func(ctx context.Context) error { return s.c.t.extend(ctx, handles, delays, results) })
+	err := s.c.settleCall(func(ctx context.Context) error { return s.c.t.Extend(ctx, handles, delays, results) })
 	s.c.stats.changeCalls.Add(1)
 	s.sort(hs, handles, results, err, "sqs:ChangeMessageVisibility", s.changes)
 }
@@ -212,10 +217,10 @@ func (s *settler) change(hs []*hold) {
 // sort goes through the answers to a batch: what SQS confirmed is over, what it
 // refused for good is told, the rest is tried again.
 func (s *settler) sort(hs []*hold, handles []string, results []error, err error, action string, again *batch.Batcher[*hold]) {
-	whole := transient
+	whole := wire.Transient
 	if err != nil {
-		whole = s.c.t.classify(err)
-		if n := s.failures.Add(1); n >= 3 || whole.slow() {
+		whole = wire.Classify(err)
+		if n := s.failures.Add(1); n >= 3 || whole.Slow() {
 			s.c.health.set(problemSettle, s.c.explain(action, whole, err))
 		}
 		s.c.log.Warn("settling failed", "action", action, "messages", len(hs), "error", err)
@@ -228,7 +233,7 @@ func (s *settler) sort(hs []*hold, handles []string, results []error, err error,
 		if err != nil {
 			e = err
 		} else if e != nil {
-			f = s.c.t.classify(e)
+			f = wire.Classify(e)
 		}
 		switch {
 		case e == nil && h.newestHandle() == handles[i]:
@@ -237,7 +242,7 @@ func (s *settler) sort(hs []*hold, handles []string, results []error, err error,
 			// A newer receive came meanwhile: what SQS confirmed may have had no
 			// effect.
 			again.Add(h)
-		case f == transient || f == overLimit || f == denied:
+		case f == wire.Transient || f == wire.OverLimit || f == wire.Denied:
 			wait = s.retry(h, e, again, wait)
 		default:
 			s.refused(h, action, e)

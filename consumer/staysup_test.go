@@ -524,8 +524,10 @@ func TestStaysUpStartsOrSaysWhyNot(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
 		began := time.Now()
-		err = c.Run(context.Background())
+		err = c.Run(ctx)
 		if took := time.Since(began); took > 0 {
 			t.Errorf("Run returned after %v, want at once", took)
 		}

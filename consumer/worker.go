@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast"
+	"github.com/holdfast-go/holdfast/internal/lazyctx"
 	"github.com/holdfast-go/holdfast/internal/routine"
 )
 
@@ -50,10 +51,14 @@ func (w *worker) run() {
 // handle runs the chain for h and makes an error of a panic.
 func (w *worker) handle(h *hold) (err error) {
 	d := w.d
-	ctx, cancel := context.WithCancelCause(d.c.workCtx)
-	defer cancel(nil)
+	ctx := &h.ctx
+	if h.ran {
+		ctx = new(lazyctx.Context) // the one of the run before stays cancelled
+	}
+	ctx.Parent = d.c.workCtx
+	defer ctx.Cancel(nil)
 	d.mu.Lock()
-	h.cancel, h.cut, h.routine = cancel, h.lost != nil, w.routine
+	h.cancel, h.cut, h.routine = ctx, h.lost != nil, w.routine
 	if h.ran {
 		// What ran before may have written to the message.
 		d.c.remake(h)
@@ -61,7 +66,7 @@ func (w *worker) handle(h *hold) (err error) {
 	h.ran = true
 	h.msg.Attempt = h.receives + h.reruns
 	if h.cut {
-		cancel(h.lost)
+		ctx.Cancel(h.lost)
 	}
 	d.mu.Unlock()
 
@@ -100,7 +105,13 @@ func (d *dispatcher) finished(w *worker, h *hold, err error) (next *hold) {
 	}
 	d.pace.Finished()
 	s := d.judge(h, err, now)
-	after := d.apply(h, s)
+	done, after := s.outcome == holdfast.Done, nothing
+	if done { // the way of nearly all: without the closures of the rarer outcomes
+		h.change = s
+		d.move(h, settling)
+	} else {
+		after = d.apply(h, s)
+	}
 	d.pace.Running(now, d.n[running])
 	next = d.next(w)
 	d.wakePoller()
@@ -108,10 +119,8 @@ func (d *dispatcher) finished(w *worker, h *hold, err error) (next *hold) {
 	last := d.n[running] == 0
 	d.mu.Unlock()
 
-	var p *holdfast.PanicError
-	if errors.As(err, &p) {
-		d.c.stats.panics.Add(1)
-		d.c.log.Error("handler panicked", "message", h.id, "error", p, "stack", string(p.Stack))
+	if err != nil {
+		d.c.tellPanic(h, err)
 	}
 	if f := d.cfg.Hooks.Finished; f != nil {
 		call(d.c, f, holdfast.FinishedEvent{Message: &h.msg, Err: err, Took: took, Outcome: s.outcome})
@@ -119,11 +128,23 @@ func (d *dispatcher) finished(w *worker, h *hold, err error) (next *hold) {
 	if s.refused {
 		call(d.c, d.cfg.Hooks.Parked, holdfast.ParkedEvent{Message: &h.msg, Refused: true})
 	}
+	if done {
+		d.c.settler.deletes.Add(h)
+	}
 	after()
 	if last {
 		d.c.settler.flush()
 	}
 	return next
+}
+
+// tellPanic says that a handler panicked, where err is that.
+func (c *Consumer) tellPanic(h *hold, err error) {
+	var p *holdfast.PanicError
+	if errors.As(err, &p) {
+		c.stats.panics.Add(1)
+		c.log.Error("handler panicked", "message", h.id, "error", p, "stack", string(p.Stack))
+	}
 }
 
 // watchdog cancels handlers that run too long and gives up on those that do not
@@ -158,7 +179,7 @@ func (d *dispatcher) watchdog(ctx context.Context) {
 			if h.canceled.IsZero() {
 				h.canceled = now
 				if h.cancel != nil {
-					h.cancel(holdfast.ErrHandlerTimeout)
+					h.cancel.Cancel(holdfast.ErrHandlerTimeout)
 				}
 			}
 			if due = h.canceled.Add(heed); due.After(now) {

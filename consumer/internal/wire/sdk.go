@@ -1,60 +1,58 @@
-package consumer
+// Package wire is the queue in the runtime's own terms, on the SDK's client. It
+// alone knows the SDK's types: what it hands on are messages of the root package,
+// results by place, and faults. A leaner wire for the hot calls can replace it
+// without the runtime being touched.
+package wire
 
 import (
 	"bytes"
 	"context"
-	"errors"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
-	"github.com/aws/smithy-go"
 
 	"github.com/holdfast-go/holdfast"
 	"github.com/holdfast-go/holdfast/internal/queueref"
 )
 
-// transport is the queue in the runtime's own terms. The adapter on the SDK's
-// client is one; no type of the SDK goes past it. Batch calls take up to ten
+// Limits of SQS.
+const (
+	MaxBatch      = 10      // entries per call [SQS quotas]
+	MaxMessage    = 1 << 20 // bytes of body and attributes [SendMessage]
+	maxAttributes = 10      // message attributes [SendMessage]
+)
+
+// Delivery is one message of one receive.
+type Delivery struct {
+	Msg    holdfast.Message
+	Handle string
+	Size   int
+	// Confirmation marks a request of SNS to confirm a subscription.
+	Confirmation bool
+	// Origin is the message as it was received, for Message and DeadLetter.
+	Origin any
+}
+
+// SDK is the transport on the SDK's client. Batch calls take up to MaxBatch
 // entries and put one result per entry into results; their own error concerns the
-// call as a whole.
-type transport interface {
-	// open finds the queue and reads its attributes.
-	open(ctx context.Context) (holdfast.Queue, error)
-	// probe tries the calls that settle with a made-up handle, to find out
-	// whether they are permitted.
-	probe(ctx context.Context) error
-	receive(ctx context.Context, most int, wait, visibility time.Duration, attempt string) ([]delivery, error)
-	delete(ctx context.Context, handles []string, results []error) error
-	extend(ctx context.Context, handles []string, seconds []int32, results []error) error
-	// deadLetter sends a copy of a received message to the dead-letter queue.
-	// dropped tells that there was no room for the cause.
-	deadLetter(ctx context.Context, origin any, cause string) (dropped bool, err error)
-	// message makes the message of an origin anew.
-	message(origin any) holdfast.Message
-	classify(err error) fault
-}
+// call as a whole. Safe for concurrent use once Open has returned.
+type SDK struct {
+	// Name is the queue's name, URL or ARN.
+	Name string
+	// Region is the client's, where it is known.
+	Region string
+	// Poll receives, Settle does all else.
+	Poll, Settle API
+	// Visibility is what each receive asks for.
+	Visibility time.Duration
+	// CauseAttribute is the attribute that DeadLetter adds.
+	CauseAttribute string
 
-// delivery is one message of one receive.
-type delivery struct {
-	msg          holdfast.Message
-	handle       string
-	size         int
-	confirmation bool
-	origin       any
-}
-
-// sdkTransport is the transport on the SDK's client.
-type sdkTransport struct {
-	name   string // as the user gave it
-	region string // the client's
-	poll   SQSAPI
-	settle SQSAPI
 	opened atomic.Pointer[opened]
 }
 
@@ -65,8 +63,8 @@ type opened struct {
 	asked  []types.MessageSystemAttributeName
 }
 
-// SQSAPI is what the consumer calls of the SDK's client; *sqs.Client has it.
-type SQSAPI interface {
+// API is what is called of the SDK's client: consumer.SQSAPI.
+type API interface {
 	GetQueueUrl(context.Context, *sqs.GetQueueUrlInput, ...func(*sqs.Options)) (*sqs.GetQueueUrlOutput, error)
 	GetQueueAttributes(context.Context, *sqs.GetQueueAttributesInput, ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error)
 	ReceiveMessage(context.Context, *sqs.ReceiveMessageInput, ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error)
@@ -77,8 +75,10 @@ type SQSAPI interface {
 	SendMessage(context.Context, *sqs.SendMessageInput, ...func(*sqs.Options)) (*sqs.SendMessageOutput, error)
 }
 
-func (t *sdkTransport) open(ctx context.Context) (holdfast.Queue, error) {
-	q, err := queueref.Parse(t.name)
+// Open finds the queue and reads its attributes. It may be called again, to see
+// what has changed.
+func (t *SDK) Open(ctx context.Context) (holdfast.Queue, error) {
+	q, err := queueref.Parse(t.Name)
 	if err != nil {
 		return q, err
 	}
@@ -87,21 +87,22 @@ func (t *sdkTransport) open(ctx context.Context) (holdfast.Queue, error) {
 		if q.ARN != "" {
 			in.QueueOwnerAWSAccountId = aws.String(strings.Split(q.ARN, ":")[4])
 		}
-		out, err := t.settle.GetQueueUrl(ctx, in)
+		out, err := t.Settle.GetQueueUrl(ctx, in)
 		if err != nil {
-			return q, t.startError("sqs:GetQueueUrl", q, err)
+			return q, &CallError{"sqs:GetQueueUrl", queueref.ARN(q, t.Region), err}
 		}
 		q.URL = aws.ToString(out.QueueUrl)
 	}
-	out, err := t.settle.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
+	out, err := t.Settle.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
 		QueueUrl: &q.URL, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll},
 	})
 	if err != nil {
-		return q, t.startError("sqs:GetQueueAttributes", q, err)
+		return q, &CallError{"sqs:GetQueueAttributes", queueref.ARN(q, t.Region), err}
 	}
 	if err := queueref.ReadAttributes(&q, out.Attributes); err != nil {
 		return q, err
 	}
+	q.Visibility = t.Visibility
 	o := &opened{queue: q, asked: systemAttributes}
 	if q.DeadLetterARN != "" {
 		// The dead-letter queue is in the account and region of its source.
@@ -127,59 +128,65 @@ var (
 		types.MessageSystemAttributeNameMessageDeduplicationId, types.MessageSystemAttributeNameSequenceNumber)
 )
 
-// startError makes an error that says what to do of one that New or Run return.
-func (t *sdkTransport) startError(action string, q holdfast.Queue, err error) error {
-	switch t.classify(err) {
-	case missing:
-		return &QueueError{Queue: t.name, Region: t.region, Err: err}
-	case denied:
-		return &AccessError{Action: action, Resource: queueref.ARN(q, t.region), Err: err}
-	}
-	return err
+// CallError is the failure of a named call.
+type CallError struct {
+	// Action is as IAM names it.
+	Action string
+	// Resource is the ARN of the queue, as far as it is known.
+	Resource string
+	Err      error
 }
 
-// probe calls with a handle that SQS cannot know: where the call is permitted it
+func (e *CallError) Error() string { return e.Action + " on " + e.Resource + ": " + e.Err.Error() }
+
+// Unwrap returns the error of the SDK.
+func (e *CallError) Unwrap() error { return e.Err }
+
+// Probe calls with a handle that SQS cannot know: where the call is permitted it
 // answers that the handle is invalid.
-func (t *sdkTransport) probe(ctx context.Context) error {
+func (t *SDK) Probe(ctx context.Context) error {
 	handle := aws.String("holdfast-permission-check")
-	_, err := t.settle.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{QueueUrl: &t.opened.Load().queue.URL, ReceiptHandle: handle, VisibilityTimeout: 0})
-	if err != nil && t.classify(err) == denied {
-		return &AccessError{Action: "sqs:ChangeMessageVisibility", Resource: t.opened.Load().queue.ARN, Err: err}
+	_, err := t.Settle.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{QueueUrl: &t.opened.Load().queue.URL, ReceiptHandle: handle, VisibilityTimeout: 0})
+	if err != nil && Classify(err) == Denied {
+		return &CallError{"sqs:ChangeMessageVisibility", t.opened.Load().queue.ARN, err}
 	}
-	_, err = t.settle.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: &t.opened.Load().queue.URL, ReceiptHandle: handle})
-	if err != nil && t.classify(err) == denied {
-		return &AccessError{Action: "sqs:DeleteMessage", Resource: t.opened.Load().queue.ARN, Err: err}
+	_, err = t.Settle.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: &t.opened.Load().queue.URL, ReceiptHandle: handle})
+	if err != nil && Classify(err) == Denied {
+		return &CallError{"sqs:DeleteMessage", t.opened.Load().queue.ARN, err}
 	}
 	return nil
 }
 
-func (t *sdkTransport) receive(ctx context.Context, most int, wait, visibility time.Duration, attempt string) ([]delivery, error) {
+// Receive is one receive of up to most messages. attempt is the
+// ReceiveRequestAttemptId, empty for none.
+func (t *SDK) Receive(ctx context.Context, most int, wait time.Duration, attempt string) ([]Delivery, error) {
 	in := &sqs.ReceiveMessageInput{
 		QueueUrl:                    &t.opened.Load().queue.URL,
 		MaxNumberOfMessages:         int32(most),
-		WaitTimeSeconds:             seconds(wait),
-		VisibilityTimeout:           seconds(visibility),
+		WaitTimeSeconds:             int32(wait / time.Second),
+		VisibilityTimeout:           int32(t.Visibility / time.Second),
 		MessageSystemAttributeNames: t.opened.Load().asked,
 		MessageAttributeNames:       allAttributes,
 	}
 	if attempt != "" {
 		in.ReceiveRequestAttemptId = &attempt
 	}
-	out, err := t.poll.ReceiveMessage(ctx, in)
+	out, err := t.Poll.ReceiveMessage(ctx, in)
 	if err != nil {
 		return nil, err
 	}
-	ds := make([]delivery, len(out.Messages))
+	ds := make([]Delivery, len(out.Messages))
 	for i := range out.Messages {
 		m := &out.Messages[i]
-		ds[i] = delivery{msg: t.message(m), handle: aws.ToString(m.ReceiptHandle), size: sizeOf(m), origin: m}
+		ds[i] = Delivery{Msg: t.Message(m), Handle: aws.ToString(m.ReceiptHandle), Size: sizeOf(m), Origin: m}
 	}
 	return ds, nil
 }
 
 var allAttributes = []string{"All"}
 
-func (t *sdkTransport) message(origin any) holdfast.Message {
+// Message makes the message of an origin anew.
+func (t *SDK) Message(origin any) holdfast.Message {
 	m := origin.(*types.Message)
 	msg := holdfast.Message{
 		ID: aws.ToString(m.MessageId), Body: aws.ToString(m.Body), Queue: t.opened.Load().queue,
@@ -223,19 +230,20 @@ func sizeOf(m *types.Message) int {
 
 // entryIDs are the ids of batch entries: their places, never message ids, which
 // could be the same twice.
-var entryIDs = func() (ids [maxBatch]*string) {
+var entryIDs = func() (ids [MaxBatch]*string) {
 	for i := range ids {
 		ids[i] = aws.String(strconv.Itoa(i))
 	}
 	return ids
 }()
 
-func (t *sdkTransport) delete(ctx context.Context, handles []string, results []error) error {
+// Delete deletes messages.
+func (t *SDK) Delete(ctx context.Context, handles []string, results []error) error {
 	in := &sqs.DeleteMessageBatchInput{QueueUrl: &t.opened.Load().queue.URL, Entries: make([]types.DeleteMessageBatchRequestEntry, len(handles))}
 	for i := range handles {
 		in.Entries[i] = types.DeleteMessageBatchRequestEntry{Id: entryIDs[i], ReceiptHandle: &handles[i]}
 	}
-	out, err := t.settle.DeleteMessageBatch(ctx, in)
+	out, err := t.Settle.DeleteMessageBatch(ctx, in)
 	if err != nil {
 		return err
 	}
@@ -247,12 +255,13 @@ func (t *sdkTransport) delete(ctx context.Context, handles []string, results []e
 	return nil
 }
 
-func (t *sdkTransport) extend(ctx context.Context, handles []string, visibility []int32, results []error) error {
+// Extend sets the visibility of messages, in seconds from now.
+func (t *SDK) Extend(ctx context.Context, handles []string, visibility []int32, results []error) error {
 	in := &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &t.opened.Load().queue.URL, Entries: make([]types.ChangeMessageVisibilityBatchRequestEntry, len(handles))}
 	for i := range handles {
 		in.Entries[i] = types.ChangeMessageVisibilityBatchRequestEntry{Id: entryIDs[i], ReceiptHandle: &handles[i], VisibilityTimeout: visibility[i]}
 	}
-	out, err := t.settle.ChangeMessageVisibilityBatch(ctx, in)
+	out, err := t.Settle.ChangeMessageVisibilityBatch(ctx, in)
 	if err != nil {
 		return err
 	}
@@ -290,17 +299,19 @@ func (a answers) set(id *string, err error) {
 	}
 }
 
-func (t *sdkTransport) deadLetter(ctx context.Context, origin any, cause string) (dropped bool, err error) {
+// DeadLetter sends a copy of a received message to the dead-letter queue, with
+// cause as an attribute; dropped tells that there was no room for that.
+func (t *SDK) DeadLetter(ctx context.Context, origin any, cause string) (dropped bool, err error) {
 	m := origin.(*types.Message)
 	in := &sqs.SendMessageInput{QueueUrl: &t.opened.Load().dlqURL, MessageBody: m.Body, MessageAttributes: make(map[string]types.MessageAttributeValue, len(m.MessageAttributes)+1)}
 	for name, v := range m.MessageAttributes {
-		if name != CauseAttribute {
+		if name != t.CauseAttribute {
 			in.MessageAttributes[name] = v
 		}
 	}
 	size := sizeOf(&types.Message{Body: m.Body, MessageAttributes: in.MessageAttributes})
-	if len(in.MessageAttributes) < maxAttributes && size+len(CauseAttribute)+len("String")+len(cause) <= maxMessage {
-		in.MessageAttributes[CauseAttribute] = types.MessageAttributeValue{DataType: aws.String("String"), StringValue: &cause}
+	if len(in.MessageAttributes) < maxAttributes && size+len(t.CauseAttribute)+len("String")+len(cause) <= MaxMessage {
+		in.MessageAttributes[t.CauseAttribute] = types.MessageAttributeValue{DataType: aws.String("String"), StringValue: &cause}
 	} else {
 		dropped = true
 	}
@@ -315,80 +326,6 @@ func (t *sdkTransport) deadLetter(ctx context.Context, origin any, cause string)
 			string(types.MessageSystemAttributeNameForSendsAWSTraceHeader): {DataType: aws.String("String"), StringValue: &trace},
 		}
 	}
-	_, err = t.settle.SendMessage(ctx, in)
+	_, err = t.Settle.SendMessage(ctx, in)
 	return dropped, err
-}
-
-// classify says what an error of SQS means. Typed errors are matched by type,
-// since their codes differ between AWS and emulators; strings serve only for what
-// the SDK does not model.
-func (t *sdkTransport) classify(err error) fault {
-	var entry *entryError
-	if errors.As(err, &entry) {
-		f := codeFault(entry.code)
-		if f == transient && entry.senderFault {
-			f = rejected
-		}
-		return f
-	}
-	var (
-		queueMissing *types.QueueDoesNotExist
-		deleted      *types.QueueDeletedRecently
-		address      *types.InvalidAddress
-		handle       *types.ReceiptHandleIsInvalid
-		inFlight     *types.MessageNotInflight
-		over         *types.OverLimit
-		security     *types.InvalidSecurity
-		kmsDenied    *types.KmsAccessDenied
-		kmsDisabled  *types.KmsDisabled
-		kmsMissing   *types.KmsNotFound
-		kmsState     *types.KmsInvalidState
-		kmsUsage     *types.KmsInvalidKeyUsage
-		kmsOptIn     *types.KmsOptInRequired
-		contents     *types.InvalidMessageContents
-		unsupported  *types.UnsupportedOperation
-		tooLong      *types.BatchRequestTooLong
-	)
-	switch {
-	case errors.As(err, &queueMissing), errors.As(err, &deleted), errors.As(err, &address):
-		return missing
-	case errors.As(err, &handle), errors.As(err, &inFlight):
-		return stale
-	case errors.As(err, &over):
-		return overLimit
-	case errors.As(err, &security), errors.As(err, &kmsDenied), errors.As(err, &kmsDisabled), errors.As(err, &kmsMissing),
-		errors.As(err, &kmsState), errors.As(err, &kmsUsage), errors.As(err, &kmsOptIn):
-		return denied
-	case errors.As(err, &contents), errors.As(err, &unsupported), errors.As(err, &tooLong):
-		return rejected
-	}
-	var api smithy.APIError
-	if errors.As(err, &api) {
-		return codeFault(api.ErrorCode())
-	}
-	// Credentials that cannot be fetched: the SDK has no type for that.
-	if errors.As(err, new(*v4.SigningError)) || strings.Contains(err.Error(), "failed to refresh cached credentials") || strings.Contains(err.Error(), "failed to retrieve credentials") {
-		return denied
-	}
-	return transient
-}
-
-// codeFault classifies error codes that the SDK does not model for SQS, and those
-// of batch entries, which it hands on as plain strings.
-func codeFault(code string) fault {
-	code = code[strings.LastIndex(code, ".")+1:]
-	switch code {
-	case "AccessDenied", "AccessDeniedException", "ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId",
-		"UnrecognizedClientException", "SignatureDoesNotMatch", "MissingAuthenticationToken", "OptInRequired",
-		"InvalidSecurityToken", "NotAuthorized", "MissingAuthenticationTokenException", "AuthFailure":
-		return denied
-	case "NonExistentQueue", "QueueDoesNotExist":
-		return missing
-	case "ReceiptHandleIsInvalid", "MessageNotInflight", "InvalidParameterValue", "InvalidParameterValueException":
-		// The last: an expired handle, or more than what is left of the 12 hours.
-		return stale
-	case "MissingParameter", "InvalidMessageContents", "ValidationException", "ValidationError":
-		return rejected
-	}
-	return transient
 }

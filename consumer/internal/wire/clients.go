@@ -1,0 +1,40 @@
+package wire
+
+import (
+	"net/http"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/holdfast-go/holdfast/internal/wholebody"
+)
+
+// Optioned is a client of the SDK that another can be made of.
+type Optioned interface{ Options() sqs.Options }
+
+// Derive makes a client of the user's that keeps conns connections, one for each
+// call that can be in flight, and does not retry: the runtime has loops of its own
+// for that, each with its own idea of how long to go on, and a retry budget that
+// all calls share would let an outage of one kind starve the others. few is called
+// where the user brought an HTTP client that keeps fewer connections.
+func Derive(client Optioned, conns int, few func()) *sqs.Client {
+	return sqs.New(client.Options(), func(o *sqs.Options) {
+		o.Retryer = aws.NopRetryer{}
+		o.RetryMaxAttempts = 0
+		switch h := o.HTTPClient.(type) {
+		case *awshttp.BuildableClient:
+			o.HTTPClient = h.WithTransportOptions(func(t *http.Transport) {
+				t.MaxIdleConnsPerHost = max(t.MaxIdleConnsPerHost, conns)
+				t.MaxIdleConns = max(t.MaxIdleConns, conns)
+			})
+		case *http.Client:
+			if t, ok := h.Transport.(*http.Transport); ok && t.MaxIdleConnsPerHost < conns {
+				few()
+			}
+		case wholebody.Client:
+			return
+		}
+		o.HTTPClient = wholebody.Client{Next: o.HTTPClient}
+	})
+}

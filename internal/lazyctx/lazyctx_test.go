@@ -1,0 +1,93 @@
+package lazyctx_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/holdfast-go/holdfast/internal/lazyctx"
+)
+
+var (
+	errFirst  = errors.New("first")
+	errSecond = errors.New("second")
+)
+
+type key struct{}
+
+func TestContext(t *testing.T) {
+	t.Parallel()
+	setup := func(t *testing.T) (*lazyctx.Context, context.CancelCauseFunc) {
+		parent, cancel := context.WithCancelCause(context.WithValue(t.Context(), key{}, "value"))
+		t.Cleanup(func() { cancel(nil) })
+		return &lazyctx.Context{Parent: parent}, cancel
+	}
+	t.Run("an end before anyone looks is seen by who looks later, with its cause", func(t *testing.T) {
+		t.Parallel()
+		c, _ := setup(t)
+		c.Cancel(errFirst)
+		c.Cancel(errSecond)
+		if !errors.Is(c.Err(), context.Canceled) || !errors.Is(context.Cause(c), errFirst) {
+			t.Errorf("err %v, cause %v", c.Err(), context.Cause(c))
+		}
+	})
+	t.Run("an end is seen by who looked before, and by contexts made of it", func(t *testing.T) {
+		t.Parallel()
+		c, _ := setup(t)
+		child, stop := context.WithTimeout(c, time.Hour)
+		defer stop()
+		if c.Err() != nil || child.Err() != nil {
+			t.Fatal("ended from the start")
+		}
+		c.Cancel(errFirst)
+		c.Cancel(errSecond)
+		<-child.Done()
+		<-c.Done()
+		if !errors.Is(context.Cause(child), errFirst) || !errors.Is(context.Cause(c), errFirst) {
+			t.Errorf("causes %v and %v", context.Cause(child), context.Cause(c))
+		}
+	})
+	t.Run("the end of the parent ends it, with the parent's cause", func(t *testing.T) {
+		t.Parallel()
+		c, cancel := setup(t)
+		cancel(errFirst)
+		<-c.Done()
+		if !errors.Is(context.Cause(c), errFirst) {
+			t.Errorf("cause %v", context.Cause(c))
+		}
+	})
+	t.Run("values and the deadline are the parent's", func(t *testing.T) {
+		t.Parallel()
+		c, _ := setup(t)
+		if c.Value(key{}) != "value" {
+			t.Errorf("value %v", c.Value(key{}))
+		}
+		if _, ok := c.Deadline(); ok {
+			t.Error("a deadline out of nowhere")
+		}
+	})
+	t.Run("no cause stands for context.Canceled", func(t *testing.T) {
+		t.Parallel()
+		c, _ := setup(t)
+		c.Cancel(nil)
+		if !errors.Is(context.Cause(c), context.Canceled) {
+			t.Errorf("cause %v", context.Cause(c))
+		}
+	})
+}
+
+func TestContextThatNobodyLooksAtCostsNothing(t *testing.T) {
+	parent := t.Context()
+	contexts := make([]lazyctx.Context, 200) // as parts of what is there anyway
+	n := 0
+	allocs := testing.AllocsPerRun(100, func() {
+		c := &contexts[n]
+		n++
+		c.Parent = parent
+		c.Cancel(nil)
+	})
+	if allocs > 0 {
+		t.Errorf("%v allocations", allocs)
+	}
+}
