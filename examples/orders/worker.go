@@ -46,7 +46,6 @@ func newWorker(client consumer.SQSAPI, queue string, rdb redis.UniversalClient, 
 	once := idempotency.New(redisstore.New(rdb), idempotency.Config{
 		Consumer:     queue,
 		KeyAttribute: orderID,
-		Margin:       demoVisibility / 8,
 		// What has no id is no order: it shall run, fail to decode and be
 		// dead-lettered for that.
 		DeriveMissingKey: true,
