@@ -131,9 +131,21 @@ func TestStaysUpThroughOutages(t *testing.T) {
 					backedOff(t, failed, 200*time.Millisecond, 10*time.Second)
 				}
 				mu.Lock()
+				told := len(events)
+				mu.Unlock()
+				// The next outage begins with the shortest backoff again.
+				fault = o.begin(srv, "ReceiveMessage")
+				until(t, 21*time.Second, "a receive fails again", func() bool { return int(c.Stats().PollErrors) > told })
+				fault.Stop()
+				time.Sleep(time.Second)
+				mu.Lock()
 				defer mu.Unlock()
-				if len(events) != len(failed) || int(c.Stats().PollErrors) != len(failed) {
-					t.Errorf("hooks told of %d failures and Stats of %d, want %d", len(events), c.Stats().PollErrors, len(failed))
+				if again := events[told]; again.Failures != 1 {
+					t.Errorf("the first failure after the recovery was told as number %d", again.Failures)
+				}
+				events = events[:told]
+				if len(events) != len(failed) || int(c.Stats().PollErrors) <= len(failed) {
+					t.Errorf("hooks told of %d failures and Stats of %d, want %d and one more", len(events), c.Stats().PollErrors, len(failed))
 				}
 				for i, e := range events {
 					if e.Err == nil || e.Fatal != o.slow || e.Failures != i+1 || e.Backoff <= 0 {
