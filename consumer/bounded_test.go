@@ -293,7 +293,11 @@ func heartbeatThroughout(t *testing.T, queue string) {
 		send("fast", i)
 	}
 	for i := range 24 {
-		send([]string{"park", "delete", "slow", "slow"}[i%4], -1-i%6)
+		kind := i / 6
+		if fifo { // so that the groups have different heads
+			kind = i % 4
+		}
+		send([]string{"park", "delete", "slow", "slow"}[kind], -1-i%6)
 	}
 	ready := make(chan struct{})
 	r := start(t, srv, q, handle(func(_ context.Context, m *holdfast.Message) error {
@@ -308,7 +312,7 @@ func heartbeatThroughout(t *testing.T, queue string) {
 			time.Sleep(100 * time.Second)
 		}
 		return nil
-	}), consumer.Config{Concurrency: 3, Visibility: 10 * time.Second, StopTimeout: time.Hour})
+	}), consumer.Config{Concurrency: 3, Prefetch: 100, Visibility: 10 * time.Second, StopTimeout: time.Hour})
 	until(t, time.Minute, "the fast ones are done", func() bool { return len(q.Deleted()) >= fast-10 })
 	throttled := srv.Fail("DeleteMessageBatch", sqstest.Throttle)
 
