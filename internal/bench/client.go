@@ -25,7 +25,16 @@ var systemAttributes = []types.MessageSystemAttributeName{
 	types.MessageSystemAttributeNameAWSTraceHeader,
 }
 
-// newClient makes the SQS client that both sides use, with as many idle
+// newPlainClient makes a client as a user would: the runtime tunes its own.
+func newPlainClient(endpoint string) *sqs.Client {
+	return sqs.New(sqs.Options{
+		Region:       "us-east-1",
+		BaseEndpoint: aws.String(endpoint),
+		Credentials:  credentials.NewStaticCredentialsProvider("stub", "stub", ""),
+	})
+}
+
+// newClient makes the SQS client of the hand-written loop, with as many idle
 // connections kept as there are calls at once, so that none is opened anew. It has
 // the cure of wholebody: without it about one call in forty thousand loses its reply
 // to a stub that answers at once, and a lost receive loses its messages, because the

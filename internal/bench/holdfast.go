@@ -11,9 +11,7 @@ import (
 // runHoldfast is the runtime's side of the comparison: the default configuration
 // but for the number of handlers.
 func runHoldfast(ctx context.Context, target *stub.Process, handle func()) error {
-	client, done := newClient(target.URL)
-	defer done()
-	c, err := consumer.New(client, target.QueueURL(), holdfast.HandlerFunc(func(context.Context, *holdfast.Message) error {
+	c, err := consumer.New(newPlainClient(target.URL), target.QueueURL(), holdfast.HandlerFunc(func(context.Context, *holdfast.Message) error {
 		handle()
 		return nil
 	}), consumer.Config{Concurrency: concurrency})
