@@ -63,14 +63,22 @@ func newDispatcher(c *Consumer) *dispatcher {
 
 // arrived takes over what a poll brought, or that it brought nothing.
 func (d *dispatcher) arrived(asked int, ds []wire.Delivery, at time.Time) {
-	var dups []*hold
+	var dups, over []*hold
 	var notify []func()
 	fresh := make([]*hold, 0, len(ds))
 	d.mu.Lock()
 	d.reserved -= asked
 	d.polls--
 	for i := range ds {
-		if h := d.held[ds[i].Msg.ID]; h != nil {
+		h := d.held[ds[i].Msg.ID]
+		if h != nil && h.changing() {
+			// Its change of visibility took effect, though the reply is not here
+			// yet, or its visibility ended over it: this is the next delivery.
+			d.forget(h)
+			over = append(over, h)
+			h = nil
+		}
+		if h != nil {
 			notify = append(notify, d.redelivered(h, &ds[i], at))
 			dups = append(dups, h)
 			continue
@@ -82,6 +90,9 @@ func (d *dispatcher) arrived(asked int, ds []wire.Delivery, at time.Time) {
 	d.mu.Unlock()
 	for _, f := range notify {
 		f()
+	}
+	for _, h := range over {
+		d.c.settler.tell(h)
 	}
 	d.c.stats.received(len(fresh), len(dups))
 	if f := d.cfg.Hooks.Received; f != nil {

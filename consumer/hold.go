@@ -167,6 +167,12 @@ func (h *hold) end() {
 	}
 }
 
+// changing tells whether the hold is being ended by a change of visibility. Call
+// with mu held.
+func (h *hold) changing() bool {
+	return h.state == settling && (h.change.outcome == holdfast.Retried || h.change.outcome == holdfast.GaveBack)
+}
+
 // newestHandle returns the receipt handle to use: SQS makes a new one with each
 // receive, and an older one may be accepted without effect.
 func (h *hold) newestHandle() string {

@@ -199,7 +199,20 @@ func (s *settler) delete(hs []*hold) {
 }
 
 // change sets the visibility of up to ten messages.
-func (s *settler) change(hs []*hold) {
+func (s *settler) change(all []*hold) {
+	hs := make([]*hold, 0, len(all))
+	s.d.mu.Lock()
+	for _, h := range all {
+		// The next delivery of a message may have ended its hold: a change now
+		// would concern that one.
+		if h.state != gone {
+			hs = append(hs, h)
+		}
+	}
+	s.d.mu.Unlock()
+	if len(hs) == 0 {
+		return
+	}
 	handles := make([]string, len(hs))
 	delays := make([]int32, len(hs))
 	results := make([]error, len(hs))
@@ -295,14 +308,18 @@ func (s *settler) refused(h *hold, action string, err error) {
 
 // confirmed ends a hold whose settlement SQS confirmed, and tells of it.
 func (s *settler) confirmed(h *hold) {
-	now := time.Now()
 	s.d.mu.Lock()
-	if h.state == gone {
-		s.d.mu.Unlock()
-		return
-	}
+	over := h.state == gone
 	s.d.forget(h)
 	s.d.mu.Unlock()
+	if !over {
+		s.tell(h)
+	}
+}
+
+// tell tells hooks and middleware what became of a message.
+func (s *settler) tell(h *hold) {
+	now := time.Now()
 	change := h.change
 	s.c.stats.count(change.outcome)
 	if f := s.c.cfg.Hooks.Settled; f != nil {
