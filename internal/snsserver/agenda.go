@@ -17,14 +17,20 @@ type agenda struct {
 // they were put off.
 type dueHeap []*delivery
 
-func (h dueHeap) Len() int { return len(h) }
-func (h dueHeap) Less(i, j int) bool {
-	if c := h[i].due.Compare(h[j].due); c != 0 {
+// Len implements sort.Interface.
+func (h *dueHeap) Len() int { return len(*h) }
+
+// Less implements sort.Interface.
+func (h *dueHeap) Less(i, j int) bool {
+	a, b := (*h)[i], (*h)[j]
+	if c := a.due.Compare(b.due); c != 0 {
 		return c < 0
 	}
-	return h[i].serial < h[j].serial
+	return a.serial < b.serial
 }
-func (h dueHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
+
+// Swap implements sort.Interface.
+func (h *dueHeap) Swap(i, j int) { (*h)[i], (*h)[j] = (*h)[j], (*h)[i] }
 
 // Push implements heap.Interface.
 func (h *dueHeap) Push(x any) { *h = append(*h, x.(*delivery)) }

@@ -69,7 +69,7 @@ func (s *Server) allowSubscription(c *call, sub *subscription) error {
 type admission struct {
 	queueARN, document string
 	known              bool
-	refusal            *Refusal
+	refusal            *RefusedError
 }
 
 // admit asks a queue's policy whether SNS may send to it for a subscription.
@@ -89,14 +89,14 @@ func (s *Server) admit(sub *subscription, queueARN string) error {
 }
 
 // examine evaluates a queue's policy for a topic, nil for a yes.
-func (s *Server) examine(t *topic, queueARN, document string) *Refusal {
+func (s *Server) examine(t *topic, queueARN, document string) *RefusedError {
 	const advice = `Allow sqs:SendMessage to Principal {"Service":"sns.amazonaws.com"} where aws:SourceArn is the topic's ARN`
 	if document == "" {
-		return &Refusal{"AccessDenied", "the queue has no access policy, so SNS may not send to it: " + advice}
+		return &RefusedError{"AccessDenied", "the queue has no access policy, so SNS may not send to it: " + advice}
 	}
 	p, err := s.policyOf(document)
 	if err != nil {
-		return &Refusal{"AccessDenied", "the queue's access policy: " + err.Error()}
+		return &RefusedError{"AccessDenied", "the queue's access policy: " + err.Error()}
 	}
 	v := p.ask(requester{service: "sns.amazonaws.com", context: map[string]string{
 		"aws:sourcearn":             t.arn.String(),
@@ -110,9 +110,9 @@ func (s *Server) examine(t *topic, queueARN, document string) *Refusal {
 	case v.allowed:
 		return nil
 	case v.denied:
-		return &Refusal{"AccessDenied", "the queue's access policy: " + v.why}
+		return &RefusedError{"AccessDenied", "the queue's access policy: " + v.why}
 	}
-	return &Refusal{"AccessDenied", "the queue's access policy does not let SNS send for " + t.arn.String() + ": " + v.why + ". " + advice}
+	return &RefusedError{"AccessDenied", "the queue's access policy does not let SNS send for " + t.arn.String() + ": " + v.why + ". " + advice}
 }
 
 // defaultTopicPolicy is the policy that a topic is made with.

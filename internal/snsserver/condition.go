@@ -3,6 +3,7 @@ package snsserver
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -54,7 +55,7 @@ func (t *test) holds(context map[string]string) (holds, known bool) {
 	value, present := context[strings.ToLower(t.key)]
 	switch {
 	case t.null:
-		return slices.Contains(t.values, fmt.Sprint(!present)), true
+		return slices.Contains(t.values, strconv.FormatBool(!present)), true
 	case t.match == nil:
 		return false, false
 	case !present:

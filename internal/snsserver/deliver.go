@@ -173,7 +173,7 @@ func (s *Server) settle(d *delivery, now time.Time) (settled bool) {
 // isClientSide tells errors that AWS does not try again: a queue that is gone or
 // refuses, a message it does not take.
 func isClientSide(err error) bool {
-	var refusal *Refusal
+	var refusal *RefusedError
 	if errors.As(err, &refusal) {
 		return true
 	}
@@ -184,7 +184,7 @@ func isClientSide(err error) bool {
 // send gives a message to a queue, if the queue lets SNS.
 func (s *Server) send(d *delivery, queueARN string) error {
 	if n := len(d.out.Attributes); n > maxSQSAttributes {
-		return &Refusal{"InvalidParameterValue", "raw delivery of a message with more than 10 attributes: SQS takes no more"}
+		return &RefusedError{"InvalidParameterValue", "raw delivery of a message with more than 10 attributes: SQS takes no more"}
 	}
 	if err := s.admit(d.sub, queueARN); err != nil {
 		return err

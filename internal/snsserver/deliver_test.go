@@ -22,7 +22,7 @@ var errDown = errors.New("SQS is down")
 var unsigned = snsserver.Config{NoSignature: true}
 
 // bubble runs a test in virtual time.
-func bubble(name string, t *testing.T, run func(*bundle)) {
+func bubble(t *testing.T, name string, run func(*bundle)) {
 	t.Helper()
 	t.Run(name, func(t *testing.T) {
 		t.Parallel()
@@ -33,12 +33,12 @@ func bubble(name string, t *testing.T, run func(*bundle)) {
 func TestRefusedDelivery(t *testing.T) {
 	t.Parallel()
 
-	bubble("without an access policy nothing arrives and the server says why", t, func(b *bundle) {
+	bubble(t, "without an access policy nothing arrives and the server says why", func(b *bundle) {
 		topic, queue := b.topic("orders"), queueARN("billing")
-		b.queues.policies[queue] = ""
+		b.queues.allow(queue, "")
 		b.subscribe(topic, queue)
 		id := b.publish(topic, "hello")
-		if n := b.queues.tries; n != 0 {
+		if n := b.queues.tried(); n != 0 {
 			b.Errorf("%d messages were sent to the queue, want none", n)
 		}
 		want := "lost: AccessDenied: the queue has no access policy, so SNS may not send to it: " +
@@ -49,12 +49,12 @@ func TestRefusedDelivery(t *testing.T) {
 		b.queue("billing") // now with a policy: what was published before does not come back
 		b.publish(topic, "again")
 		time.Sleep(time.Hour)
-		if diff := cmp.Diff(1, len(b.queues.sent[queue])); diff != "" {
+		if diff := cmp.Diff(1, len(b.queues.got(queue))); diff != "" {
 			b.Errorf("messages (-want +got):\n%s", diff)
 		}
 	})
 
-	bubble("a queue that is not there is not tried again", t, func(b *bundle) {
+	bubble(t, "a queue that is not there is not tried again", func(b *bundle) {
 		topic := b.topic("orders")
 		b.subscribe(topic, queueARN("gone"))
 		id := b.publish(topic, "hello")
@@ -63,9 +63,9 @@ func TestRefusedDelivery(t *testing.T) {
 		}
 	})
 
-	bubble("goes to the dead-letter queue of the subscription", t, func(b *bundle) {
+	bubble(t, "goes to the dead-letter queue of the subscription", func(b *bundle) {
 		topic, queue, dead := b.topic("orders"), queueARN("billing"), b.queue("dead")
-		b.queues.policies[queue] = ""
+		b.queues.allow(queue, "")
 		b.subscribe(topic, queue, "RawMessageDelivery", "true", "RedrivePolicy", `{"deadLetterTargetArn":"`+dead+`"}`)
 		id := b.publish(topic, "hello")
 		if diff := cmp.Diff([]string{"hello"}, b.queues.bodies(dead)); diff != "" {
@@ -76,9 +76,10 @@ func TestRefusedDelivery(t *testing.T) {
 		}
 	})
 
-	bubble("is lost where the dead-letter queue has no policy either", t, func(b *bundle) {
+	bubble(t, "is lost where the dead-letter queue has no policy either", func(b *bundle) {
 		topic, queue, dead := b.topic("orders"), queueARN("billing"), queueARN("dead")
-		b.queues.policies[queue], b.queues.policies[dead] = "", ""
+		b.queues.allow(queue, "")
+		b.queues.allow(dead, "")
 		b.subscribe(topic, queue, "RedrivePolicy", `{"deadLetterTargetArn":"`+dead+`"}`)
 		id := b.publish(topic, "hello")
 		if got := b.server.Why(id, queue); !strings.HasPrefix(got, "lost: ") || !strings.Contains(got, "; the dead-letter queue: AccessDenied") {
@@ -86,7 +87,7 @@ func TestRefusedDelivery(t *testing.T) {
 		}
 	})
 
-	bubble("eleven attributes are too many for raw delivery, and fine in an envelope", t, func(b *bundle) {
+	bubble(t, "eleven attributes are too many for raw delivery, and fine in an envelope", func(b *bundle) {
 		topic, raw, wrapped, dead := b.topic("orders"), b.queue("raw"), b.queue("wrapped"), b.queue("dead")
 		b.subscribe(topic, raw, "RawMessageDelivery", "true", "RedrivePolicy", `{"deadLetterTargetArn":"`+dead+`"}`)
 		b.subscribe(topic, wrapped)
@@ -96,7 +97,7 @@ func TestRefusedDelivery(t *testing.T) {
 				in.MessageAttributes[fmt.Sprint("a", i)] = types.MessageAttributeValue{DataType: aws.String("String"), StringValue: aws.String("x")}
 			}
 		})
-		got := []int{len(b.queues.sent[raw]), len(b.queues.sent[wrapped]), len(b.queues.sent[dead])}
+		got := []int{len(b.queues.got(raw)), len(b.queues.got(wrapped)), len(b.queues.got(dead))}
 		if diff := cmp.Diff([]int{0, 1, 1}, got); diff != "" {
 			b.Errorf("messages in raw, wrapped, dead (-want +got):\n%s", diff)
 		}
@@ -109,17 +110,18 @@ func TestRefusedDelivery(t *testing.T) {
 func TestRetries(t *testing.T) {
 	t.Parallel()
 
-	bubble("follow the schedule that AWS documents", t, func(b *bundle) {
+	bubble(t, "follow the schedule that AWS documents", func(b *bundle) {
 		topic, queue := b.topic("orders"), b.queue("billing")
 		b.subscribe(topic, queue)
 		start := time.Now()
 		var at []time.Duration
-		b.queues.fail = func(string) error {
+		b.queues.failWith(func(string) error {
 			at = append(at, time.Since(start))
 			return errDown
-		}
+		})
 		b.publish(topic, "hello")
 		time.Sleep(115 * time.Second)
+		b.queues.failWith(nil) // at is not written any more
 		if diff := cmp.Diff(
 			"0s 0s 0s 1s 2s 3s 4.395s 6.341s 9.055s 12.841s 18.123s 25.491s 35.769s 50.106s 1m10.106s 1m30.106s 1m50.106s",
 			strings.Trim(fmt.Sprint(at), "[]")); diff != "" {
@@ -127,15 +129,15 @@ func TestRetries(t *testing.T) {
 		}
 	})
 
-	bubble("end after 100,015 tries in 23 days", t, func(b *bundle) {
+	bubble(t, "end after 100,015 tries in 23 days", func(b *bundle) {
 		topic, queue, dead := b.topic("orders"), b.queue("billing"), b.queue("dead")
 		b.subscribe(topic, queue, "RedrivePolicy", `{"deadLetterTargetArn":"`+dead+`"}`)
-		b.queues.fail = func(arn string) error {
+		b.queues.failWith(func(arn string) error {
 			if arn == dead {
 				return nil
 			}
 			return errDown
-		}
+		})
 		start := time.Now()
 		b.publish(topic, "hello")
 		time.Sleep(22 * 24 * time.Hour)
@@ -144,7 +146,7 @@ func TestRetries(t *testing.T) {
 		}
 		time.Sleep(2 * 24 * time.Hour)
 		d := b.server.Deliveries(topic)[0]
-		if d.Status != snsserver.DeadLettered || d.Tries != 100_015 || len(b.queues.sent[dead]) != 1 {
+		if d.Status != snsserver.DeadLettered || d.Tries != 100_015 || len(b.queues.got(dead)) != 1 {
 			b.Errorf("after 24 days: %+v, want it dead-lettered after 100015 tries", d)
 		}
 		if took := d.Settled.Sub(start).Hours() / 24; took < 23 || took > 23.5 {
@@ -152,38 +154,38 @@ func TestRetries(t *testing.T) {
 		}
 	})
 
-	bubble("end with the outage", t, func(b *bundle) {
+	bubble(t, "end with the outage", func(b *bundle) {
 		topic, queue := b.topic("orders"), b.queue("billing")
 		b.subscribe(topic, queue)
-		b.queues.fail = func(string) error { return errDown }
+		b.queues.failWith(func(string) error { return errDown })
 		id := b.publish(topic, "hello")
 		time.Sleep(10 * time.Second)
-		b.queues.fail = nil
-		if len(b.queues.sent[queue]) != 0 {
+		b.queues.failWith(nil)
+		if len(b.queues.got(queue)) != 0 {
 			b.Error("the message is there during the outage")
 		}
 		time.Sleep(10 * time.Second)
-		if got := b.server.Why(id, queue); got != "delivered at try 10" || len(b.queues.sent[queue]) != 1 {
-			b.Errorf("Why: %s, %d messages", got, len(b.queues.sent[queue]))
+		if got := b.server.Why(id, queue); got != "delivered at try 10" || len(b.queues.got(queue)) != 1 {
+			b.Errorf("Why: %s, %d messages", got, len(b.queues.got(queue)))
 		}
 	})
 
-	bubble("stop when the error becomes the sender's", t, func(b *bundle) {
+	bubble(t, "stop when the error becomes the sender's", func(b *bundle) {
 		topic, queue := b.topic("orders"), b.queue("billing")
 		b.subscribe(topic, queue)
-		b.queues.fail = func(string) error { return errDown }
+		b.queues.failWith(func(string) error { return errDown })
 		b.publish(topic, "hello")
-		b.queues.policies[queue] = ""
+		b.queues.allow(queue, "")
 		time.Sleep(time.Minute)
 		if d := b.server.Deliveries(topic)[0]; d.Status != snsserver.Lost || d.Tries != 4 {
 			b.Errorf("%+v, want it lost at the fourth try", d)
 		}
 	})
 
-	bubble("stop when the subscription ends", t, func(b *bundle) {
+	bubble(t, "stop when the subscription ends", func(b *bundle) {
 		topic, queue := b.topic("orders"), b.queue("billing")
 		sub := b.subscribe(topic, queue)
-		b.queues.fail = func(string) error { return errDown }
+		b.queues.failWith(func(string) error { return errDown })
 		b.publish(topic, "hello")
 		must(b.client.Unsubscribe(b.ctx, &sns.UnsubscribeInput{SubscriptionArn: &sub}))(b)
 		time.Sleep(time.Minute)
@@ -192,16 +194,16 @@ func TestRetries(t *testing.T) {
 		}
 	})
 
-	bubble("of several messages share the timer and keep apart", t, func(b *bundle) {
+	bubble(t, "of several messages share the timer and keep apart", func(b *bundle) {
 		topic, first, second := b.topic("orders"), b.queue("first"), b.queue("second")
 		b.subscribe(topic, first, "RawMessageDelivery", "true")
 		b.subscribe(topic, second, "RawMessageDelivery", "true")
-		b.queues.fail = func(string) error { return errDown }
+		b.queues.failWith(func(string) error { return errDown })
 		b.publish(topic, "a")
 		time.Sleep(500 * time.Millisecond)
 		b.publish(topic, "b")
 		time.Sleep(600 * time.Millisecond)
-		b.queues.fail = nil
+		b.queues.failWith(nil)
 		time.Sleep(time.Minute)
 		for _, queue := range []string{first, second} {
 			if diff := cmp.Diff([]string{"b", "a"}, b.queues.bodies(queue)); diff != "" { // b's next try is at 1.5 s, a's at 2
@@ -222,19 +224,19 @@ func TestFIFO(t *testing.T) {
 		}
 	}
 
-	bubble("carries group, deduplication id and sequence number", t, func(b *bundle) {
+	bubble(t, "carries group, deduplication id and sequence number", func(b *bundle) {
 		topic, queue := b.topic("orders.fifo"), b.queue("billing.fifo")
 		b.subscribe(topic, queue)
 		out := must(b.client.Publish(b.ctx, &sns.PublishInput{
 			TopicArn: &topic, Message: aws.String("a"), MessageGroupId: aws.String("g"), MessageDeduplicationId: aws.String("d"),
 		}))(b)
-		got := b.queues.sent[queue][0]
+		got := b.queues.got(queue)[0]
 		if got.Group != "g" || got.Dedup != "d" || !strings.Contains(got.Body, `"SequenceNumber" : "`+*out.SequenceNumber+`"`) || len(*out.SequenceNumber) != 20 {
 			b.Errorf("message %+v, sequence number %s", got, *out.SequenceNumber)
 		}
 	})
 
-	bubble("takes a message once in five minutes", t, func(b *bundle) {
+	bubble(t, "takes a message once in five minutes", func(b *bundle) {
 		topic, queue := b.topic("orders.fifo"), b.queue("billing.fifo")
 		b.subscribe(topic, queue, "RawMessageDelivery", "true")
 		first := b.publish(topic, "a", to("g", "d"))
@@ -252,7 +254,7 @@ func TestFIFO(t *testing.T) {
 		}
 	})
 
-	bubble("tells messages of different groups apart where the topic says so", t, func(b *bundle) {
+	bubble(t, "tells messages of different groups apart where the topic says so", func(b *bundle) {
 		topic, queue := b.topic("orders.fifo", "FifoThroughputScope", "MessageGroup", "ContentBasedDeduplication", "true"), b.queue("billing.fifo")
 		b.subscribe(topic, queue, "RawMessageDelivery", "true")
 		for _, group := range []string{"g", "h", "g"} {
@@ -261,17 +263,17 @@ func TestFIFO(t *testing.T) {
 		if diff := cmp.Diff([]string{"a", "a"}, b.queues.bodies(queue)); diff != "" {
 			b.Errorf("queue (-want +got):\n%s", diff)
 		}
-		if a, want := b.queues.sent[queue][0].Dedup, "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"; a != want {
+		if a, want := b.queues.got(queue)[0].Dedup, "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"; a != want {
 			b.Errorf("deduplication id %s, want the body's SHA-256 %s", a, want)
 		}
 	})
 
-	bubble("keeps the order of a group while its head is tried again", t, func(b *bundle) {
+	bubble(t, "keeps the order of a group while its head is tried again", func(b *bundle) {
 		topic, queue := b.topic("orders.fifo"), b.queue("billing.fifo")
 		b.subscribe(topic, queue, "RawMessageDelivery", "true")
-		b.queues.fail = func(string) error { return errDown }
+		b.queues.failWith(func(string) error { return errDown })
 		b.publish(topic, "g1", to("g", "1"))
-		b.queues.fail = nil
+		b.queues.failWith(nil)
 		b.publish(topic, "g2", to("g", "2"))
 		b.publish(topic, "h1", to("h", "3"))
 		b.publish(topic, "g3", to("g", "4"))
@@ -290,11 +292,11 @@ func TestFIFO(t *testing.T) {
 		}
 	})
 
-	bubble("delivers to standard queues without group and deduplication id", t, func(b *bundle) {
+	bubble(t, "delivers to standard queues without group and deduplication id", func(b *bundle) {
 		topic, queue := b.topic("orders.fifo"), b.queue("billing")
 		b.subscribe(topic, queue, "RawMessageDelivery", "true")
 		b.publish(topic, "a", to("g", "1"))
-		if got := b.queues.sent[queue][0]; got.Group != "" || got.Dedup != "" {
+		if got := b.queues.got(queue)[0]; got.Group != "" || got.Dedup != "" {
 			b.Errorf("message %+v", got)
 		}
 	})
@@ -306,7 +308,7 @@ func TestStandardTopicForwardsTheGroup(t *testing.T) {
 	topic, queue := b.topic("orders"), b.queue("billing")
 	b.subscribe(topic, queue)
 	b.publish(topic, "a", func(in *sns.PublishInput) { in.MessageGroupId = aws.String("tenant") })
-	if got := b.queues.sent[queue][0]; got.Group != "tenant" || got.Dedup != "" {
+	if got := b.queues.got(queue)[0]; got.Group != "tenant" || got.Dedup != "" {
 		t.Errorf("message %+v, want the group tenant", got)
 	}
 }

@@ -35,7 +35,7 @@ func TestFaultsOfCalls(t *testing.T) {
 		return told(err)
 	}
 
-	bubble("Fail refuses the call, as often and where it says", t, func(b *bundle) {
+	bubble(t, "Fail refuses the call, as often and where it says", func(b *bundle) {
 		topic, other := b.topic("orders"), b.topic("other")
 		i := b.inject(snsserver.Rule{Action: "Publish", Topic: "orders", After: 1, Every: 2, Times: 2, Fail: throttled})
 		var got []string
@@ -53,7 +53,7 @@ func TestFaultsOfCalls(t *testing.T) {
 		}
 	})
 
-	bubble("the SDK tries the Receiver's errors again", t, func(b *bundle) {
+	bubble(t, "the SDK tries the Receiver's errors again", func(b *bundle) {
 		topic := b.topic("orders")
 		b.inject(snsserver.Rule{Action: "Publish", Times: 2, Fail: internal})
 		client := sns.New(b.client.Options(), func(o *sns.Options) { o.Retryer = retry.NewStandard() })
@@ -62,7 +62,7 @@ func TestFaultsOfCalls(t *testing.T) {
 		}
 	})
 
-	bubble("Delay holds back the call, or its reply", t, func(b *bundle) {
+	bubble(t, "Delay holds back the call, or its reply", func(b *bundle) {
 		topic := b.topic("orders")
 		stop := b.inject(snsserver.Rule{Delay: time.Minute})
 		ctx, cancel := context.WithTimeout(b.ctx, 30*time.Second)
@@ -81,7 +81,7 @@ func TestFaultsOfCalls(t *testing.T) {
 		}
 	})
 
-	bubble("Cut and Drop break the connection, before and after", t, func(b *bundle) {
+	bubble(t, "Cut and Drop break the connection, before and after", func(b *bundle) {
 		topic := b.topic("orders")
 		b.inject(snsserver.Rule{Action: "Publish", Times: 1, Cut: true})
 		if got := publish(b, topic); !strings.Contains(got, "connection reset") || len(b.server.Published("")) != 0 {
@@ -96,7 +96,7 @@ func TestFaultsOfCalls(t *testing.T) {
 		}
 	})
 
-	bubble("Hang ends with the call's context", t, func(b *bundle) {
+	bubble(t, "Hang ends with the call's context", func(b *bundle) {
 		topic := b.topic("orders")
 		b.inject(snsserver.Rule{Action: "Publish", Hang: true})
 		ctx, cancel := context.WithTimeout(b.ctx, time.Hour)
@@ -108,7 +108,7 @@ func TestFaultsOfCalls(t *testing.T) {
 		}
 	})
 
-	bubble("FailEntry fails entries of a batch that succeeds", t, func(b *bundle) {
+	bubble(t, "FailEntry fails entries of a batch that succeeds", func(b *bundle) {
 		topic := b.topic("orders")
 		b.inject(snsserver.Rule{Action: "PublishBatch", After: 1, Times: 1, FailEntry: internal})
 		var entries []types.PublishBatchRequestEntry
@@ -128,13 +128,13 @@ func TestFaultsOfCalls(t *testing.T) {
 func TestFaultsOfDeliveries(t *testing.T) {
 	t.Parallel()
 
-	bubble("Fail by the Receiver is tried again, by the sender is not", t, func(b *bundle) {
+	bubble(t, "Fail by the Receiver is tried again, by the sender is not", func(b *bundle) {
 		topic, queue, other := b.topic("orders"), b.queue("billing"), b.queue("other")
 		b.subscribe(topic, queue)
 		b.subscribe(topic, other)
 		b.inject(snsserver.Rule{Action: snsserver.Deliver, Queue: "billing", Times: 4, Fail: internal})
 		id := b.publish(topic, "x")
-		if len(b.queues.sent[other]) != 1 || len(b.queues.sent[queue]) != 0 {
+		if len(b.queues.got(other)) != 1 || len(b.queues.got(queue)) != 0 {
 			b.Error("the fault is not that of one queue")
 		}
 		time.Sleep(time.Minute)
@@ -148,7 +148,7 @@ func TestFaultsOfDeliveries(t *testing.T) {
 		}
 	})
 
-	bubble("Drop delivers twice to a queue that does not recognise it", t, func(b *bundle) {
+	bubble(t, "Drop delivers twice to a queue that does not recognise it", func(b *bundle) {
 		topic, queue := b.topic("orders"), b.queue("billing")
 		b.subscribe(topic, queue, "RawMessageDelivery", "true")
 		b.inject(snsserver.Rule{Action: snsserver.Deliver, Times: 1, Drop: true})
@@ -158,7 +158,7 @@ func TestFaultsOfDeliveries(t *testing.T) {
 		}
 	})
 
-	bubble("Cut is an outage", t, func(b *bundle) {
+	bubble(t, "Cut is an outage", func(b *bundle) {
 		topic, queue := b.topic("orders"), b.queue("billing")
 		b.subscribe(topic, queue)
 		i := b.inject(snsserver.Rule{Action: snsserver.Deliver, Cut: true})
@@ -166,12 +166,12 @@ func TestFaultsOfDeliveries(t *testing.T) {
 		time.Sleep(time.Hour)
 		i.Stop()
 		time.Sleep(20 * time.Second)
-		if n := len(b.queues.sent[queue]); n != 1 {
+		if n := len(b.queues.got(queue)); n != 1 {
 			b.Errorf("%d messages after the outage", n)
 		}
 	})
 
-	bubble("Delay makes a FIFO group late together", t, func(b *bundle) {
+	bubble(t, "Delay makes a FIFO group late together", func(b *bundle) {
 		topic, queue := b.topic("orders.fifo", "ContentBasedDeduplication", "true"), b.queue("billing.fifo")
 		b.subscribe(topic, queue, "RawMessageDelivery", "true")
 		b.inject(snsserver.Rule{Action: snsserver.Deliver, Times: 1, Delay: time.Minute})
@@ -193,7 +193,7 @@ func TestFaultsOfDeliveries(t *testing.T) {
 		}
 	})
 
-	bubble("Spare lets a share pass, the same each time", t, func(b *bundle) {
+	bubble(t, "Spare lets a share pass, the same each time", func(b *bundle) {
 		var runs [2][]string
 		for i := range runs {
 			topic, queue := b.topic(fmt.Sprint("t", i)), b.queue(fmt.Sprint("q", i))

@@ -425,7 +425,7 @@ func TestFilterPolicyLifeCycle(t *testing.T) {
 	b.publish(topic, "filtered")
 	must(0, set("FilterPolicy", ""))(t)
 	b.publish(topic, "passes")
-	if n := len(b.queues.sent[queue]); n != 1 || attribute("FilterPolicy") != "" {
+	if n := len(b.queues.got(queue)); n != 1 || attribute("FilterPolicy") != "" {
 		t.Errorf("%d messages, want 1; policy %q, want none", n, attribute("FilterPolicy"))
 	}
 }
@@ -448,7 +448,7 @@ func TestFilterPoliciesPerTopic(t *testing.T) {
 }
 
 func BenchmarkFilter(b *testing.B) {
-	q := &queues{policies: map[string]string{}, sent: map[string][]snsserver.QueueMessage{}}
+	q := newQueues()
 	s := snsserver.New(snsserver.Config{NoSignature: true, LogLimit: -1}, q)
 	topic := must(s.Create("t", nil))(b)
 	client := clientOf(s, "AKID")

@@ -23,7 +23,7 @@ func scalar(n *node) value {
 	return v
 }
 
-func (v *value) equals(w *value) bool {
+func (v value) equals(w value) bool {
 	switch {
 	case v.kind != w.kind:
 		return false
@@ -210,7 +210,7 @@ func (r *rule) matchBut(values []value) bool {
 func (r *rule) fits(v *value) bool {
 	switch r.op {
 	case opExact:
-		return r.want.equals(v)
+		return r.want.equals(*v)
 	case opNumeric:
 		return v.kind == isNumber && v.comparable && r.low.below(v.n) && r.high.above(v.n)
 	}

@@ -6,7 +6,6 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 )
@@ -134,16 +133,4 @@ func (r *reply) writeHeader(h http.Header) {
 	if r.requestID != "" {
 		h.Set("X-Amzn-Requestid", r.requestID)
 	}
-}
-
-// query writes a URL's query in the order of its pairs.
-func query(pairs ...string) string {
-	var b strings.Builder
-	for i := 0; i+1 < len(pairs); i += 2 {
-		if i > 0 {
-			b.WriteByte('&')
-		}
-		b.WriteString(pairs[i] + "=" + url.QueryEscape(pairs[i+1]))
-	}
-	return b.String()
 }

@@ -186,7 +186,7 @@ func TestSignature(t *testing.T) {
 		b.publish(topic, "hello\nworld", func(in *sns.PublishInput) { in.Subject = aws.String("greeting") })
 		b.publish(topic, "no subject")
 		theirs := "arn:aws:sqs:us-east-1:111111111111:theirs"
-		b.queues.policies[theirs] = b.queues.policies[queue]
+		b.queues.allow(theirs, `{"Statement":{"Effect":"Allow","Principal":"*","Action":"*"}}`)
 		b.subscribe(topic, theirs)
 		bodies := append(b.queues.bodies(queue), b.queues.bodies(theirs)...)
 		if len(bodies) != 3 {
@@ -240,7 +240,8 @@ func TestEndpointOfURLs(t *testing.T) {
 }
 
 func BenchmarkSignature(b *testing.B) {
-	q := &queues{policies: map[string]string{queueARN("q"): `{"Statement":{"Effect":"Allow","Principal":"*","Action":"*"}}`}, sent: map[string][]snsserver.QueueMessage{}}
+	q := newQueues()
+	q.allow(queueARN("q"), `{"Statement":{"Effect":"Allow","Principal":"*","Action":"*"}}`)
 	for name, plain := range map[string]bool{"signed": false, "unsigned": true} {
 		b.Run(name, func(b *testing.B) {
 			s := snsserver.New(snsserver.Config{NoSignature: plain}, q)

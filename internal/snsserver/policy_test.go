@@ -73,7 +73,7 @@ func TestQueuePolicy(t *testing.T) {
 			t.Parallel()
 			b := setupWith(t, unsigned)
 			topic, queue := b.topic("orders"), queueARN("billing")
-			b.queues.policies[queue] = c.policy
+			b.queues.allow(queue, c.policy)
 			b.subscribe(topic, queue)
 			id := b.publish(topic, "hello")
 			got := b.server.Why(id, queue)
@@ -93,10 +93,10 @@ func TestPolicyIsAskedAnewWhenItChanges(t *testing.T) {
 	topic, queue := b.topic("orders"), queueARN("billing")
 	b.subscribe(topic, queue)
 	for _, policy := range []string{allowing, "", allowing, with("Allow", "Deny")} {
-		b.queues.policies[queue] = policy
+		b.queues.allow(queue, policy)
 		b.publish(topic, "x")
 	}
-	if n := len(b.queues.sent[queue]); n != 2 {
+	if n := len(b.queues.got(queue)); n != 2 {
 		t.Errorf("%d messages, want 2", n)
 	}
 }
@@ -157,7 +157,7 @@ func TestAuthorize(t *testing.T) {
 	b.server.SetAuthorize(func(action, arn string) error {
 		asked = append(asked, action+" "+arn)
 		if action == "Publish" {
-			return &snsserver.Refusal{Code: "no", Message: "not today"}
+			return &snsserver.RefusedError{Code: "no", Message: "not today"}
 		}
 		return nil
 	})

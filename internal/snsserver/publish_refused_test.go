@@ -136,7 +136,7 @@ func TestPublishBatch(t *testing.T) {
 	if s := out.Successful; len(s) != 3 || *s[0].SequenceNumber >= *s[1].SequenceNumber || *s[2].MessageId != *s[0].MessageId {
 		t.Errorf("FIFO: %+v, want rising sequence numbers and the third to repeat the first", s)
 	}
-	if n := len(b.queues.sent[queueARN("billing.fifo")]); n != 2 {
+	if n := len(b.queues.got(queueARN("billing.fifo"))); n != 2 {
 		t.Errorf("%d messages in the FIFO queue, want 2", n)
 	}
 
@@ -159,7 +159,7 @@ func TestPublishBatch(t *testing.T) {
 			t.Errorf("%s: %s\nwant %s", c.name, got, c.want)
 		}
 	}
-	if n := len(b.queues.sent[queue]); n != 1 {
+	if n := len(b.queues.got(queue)); n != 1 {
 		t.Errorf("%d messages: refused batches have delivered", n)
 	}
 }

@@ -50,7 +50,7 @@ func TestPublish(t *testing.T) {
 			if diff := cmp.Diff([]string{want}, b.queues.bodies(queue)); diff != "" {
 				t.Errorf("queue (-want +got):\n%s", diff)
 			}
-			if got := b.queues.sent[queue][0]; got.Attributes != nil || got.Sender != "AIDAIT2UOQQY3AUEKVGXU" {
+			if got := b.queues.got(queue)[0]; got.Attributes != nil || got.Sender != "AIDAIT2UOQQY3AUEKVGXU" {
 				t.Errorf("message %+v, want no attributes of its own, sent by SNS", got)
 			}
 			if m, kind := envelope.SNS(want); kind != envelope.Notification || m.Body == "" || len(m.Attributes) != 3 {
@@ -77,7 +77,7 @@ func TestPublish(t *testing.T) {
 				"blob":  {Type: "Binary", Binary: []byte{0, 255}},
 			},
 		}}
-		if diff := cmp.Diff(want, b.queues.sent[queue]); diff != "" {
+		if diff := cmp.Diff(want, b.queues.got(queue)); diff != "" {
 			t.Errorf("queue (-want +got):\n%s", diff)
 		}
 	})

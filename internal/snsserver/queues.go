@@ -7,7 +7,7 @@ type Queues interface {
 	// has none; exists is false where there is no such queue.
 	Policy(queueARN string) (document string, exists bool)
 	// Send puts a message on the queue by the rules of SendMessage, whoever may
-	// send to it. An error that is a *Refusal, or wraps one, is what AWS calls a
+	// send to it. An error that is a *RefusedError, or wraps one, is what AWS calls a
 	// client-side error: no retry cures it. Every other error is server-side.
 	Send(queueARN string, m QueueMessage) error
 }
@@ -35,11 +35,11 @@ type Attribute struct {
 	Binary []byte
 }
 
-// Refusal is a client-side error of a delivery.
-type Refusal struct{ Code, Message string }
+// RefusedError is a client-side error of a delivery.
+type RefusedError struct{ Code, Message string }
 
 // Error implements error.
-func (r *Refusal) Error() string { return r.Code + ": " + r.Message }
+func (r *RefusedError) Error() string { return r.Code + ": " + r.Message }
 
 // senderID is the SenderId of every message that SNS sends on AWS.
 const senderID = "AIDAIT2UOQQY3AUEKVGXU"
@@ -51,4 +51,4 @@ func (noQueues) Policy(string) (string, bool) { return "", false }
 
 func (noQueues) Send(string, QueueMessage) error { return errQueueGone }
 
-var errQueueGone = &Refusal{Code: "AWS.SimpleQueueService.NonExistentQueue", Message: "The specified queue does not exist."}
+var errQueueGone = &RefusedError{Code: "AWS.SimpleQueueService.NonExistentQueue", Message: "The specified queue does not exist."}

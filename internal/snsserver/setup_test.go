@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -22,18 +24,27 @@ const (
 
 // queues is the least that can stand in for SQS.
 type queues struct {
+	mu       sync.Mutex
 	policies map[string]string // by ARN; a queue without an entry does not exist
 	sent     map[string][]snsserver.QueueMessage
 	tries    int
 	fail     func(queueARN string) error
 }
 
+func newQueues() *queues {
+	return &queues{policies: map[string]string{}, sent: map[string][]snsserver.QueueMessage{}}
+}
+
 func (q *queues) Policy(queueARN string) (string, bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	document, ok := q.policies[queueARN]
 	return document, ok
 }
 
 func (q *queues) Send(queueARN string, m snsserver.QueueMessage) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	q.tries++
 	if q.fail != nil {
 		if err := q.fail(queueARN); err != nil {
@@ -44,10 +55,38 @@ func (q *queues) Send(queueARN string, m snsserver.QueueMessage) error {
 	return nil
 }
 
+// allow gives a queue an access policy.
+func (q *queues) allow(queueARN, document string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.policies[queueARN] = document
+}
+
+// failWith has messages refused with what fail returns, until it is nil.
+func (q *queues) failWith(fail func(queueARN string) error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.fail = fail
+}
+
+// tried is how often a message was sent, to whichever queue.
+func (q *queues) tried() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.tries
+}
+
+// got is what a queue was sent.
+func (q *queues) got(queueARN string) []snsserver.QueueMessage {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return slices.Clone(q.sent[queueARN])
+}
+
 // bodies is what a queue was sent.
 func (q *queues) bodies(queueARN string) []string {
 	var out []string
-	for _, m := range q.sent[queueARN] {
+	for _, m := range q.got(queueARN) {
 		out = append(out, m.Body)
 	}
 	return out
@@ -66,7 +105,7 @@ func setup(t *testing.T) *bundle { return setupWith(t, snsserver.Config{}) }
 
 func setupWith(t *testing.T, cfg snsserver.Config) *bundle {
 	t.Helper()
-	q := &queues{policies: map[string]string{}, sent: map[string][]snsserver.QueueMessage{}}
+	q := newQueues()
 	s := snsserver.New(cfg, q)
 	return &bundle{T: t, server: s, queues: q, client: clientOf(s, "AKIDTEST"), ctx: t.Context()}
 }
@@ -98,7 +137,7 @@ func (b *bundle) topic(name string, attributes ...string) string {
 // queue makes a queue that everyone may send to.
 func (b *bundle) queue(name string) string {
 	arn := queueARN(name)
-	b.queues.policies[arn] = `{"Statement":{"Effect":"Allow","Principal":"*","Action":"sqs:*","Resource":"*"}}`
+	b.queues.allow(arn, `{"Statement":{"Effect":"Allow","Principal":"*","Action":"sqs:*","Resource":"*"}}`)
 	return arn
 }
 

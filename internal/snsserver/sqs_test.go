@@ -52,7 +52,7 @@ func (b *bridge) Send(queueARN string, m snsserver.QueueMessage) error {
 	_, err := b.server.Send(queueARN, out)
 	var refused *sqsserver.Error
 	if errors.As(err, &refused) && !refused.Receiver {
-		return &snsserver.Refusal{Code: refused.Code, Message: refused.Message}
+		return &snsserver.RefusedError{Code: refused.Code, Message: refused.Message}
 	}
 	return err
 }
@@ -79,10 +79,10 @@ func setupBoth(t *testing.T) *both {
 }
 
 // queue makes a queue that takes messages of a topic, and returns its URL and ARN.
-func (b *both) queue(name, topic string, attributes ...string) (url, arn string) {
+func (b *both) queue(name, topic string) (url, arn string) {
 	b.Helper()
 	arn = queueARN(name)
-	all := pairs(attributes)
+	all := map[string]string{}
 	if strings.HasSuffix(name, ".fifo") {
 		all["FifoQueue"] = "true"
 	}

@@ -108,7 +108,7 @@ func TestUnsubscribe(t *testing.T) {
 		}
 	}
 	id := b.publish(topic, "two")
-	if n := len(b.queues.sent[queue]); n != 1 {
+	if n := len(b.queues.got(queue)); n != 1 {
 		t.Errorf("%d messages, want 1", n)
 	}
 	if got, want := b.server.Why(id, queue), topic+" has no subscription of "+queue+" when "+id+" was published"; got != want {
@@ -156,7 +156,7 @@ func TestUnsubscribeURL(t *testing.T) {
 // crossAccount is a queue of another account that the topic's owner subscribes.
 func crossAccount(b *bundle) (topic, queue, sub string) {
 	queue = "arn:aws:sqs:us-east-1:111111111111:theirs"
-	b.queues.policies[queue] = `{"Statement":{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}}`
+	b.queues.allow(queue, `{"Statement":{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}}`)
 	topic = b.topic("orders")
 	return topic, queue, b.subscribe(topic, queue, "RawMessageDelivery", "true")
 }
@@ -164,7 +164,7 @@ func crossAccount(b *bundle) (topic, queue, sub string) {
 func TestCrossAccountSubscription(t *testing.T) {
 	t.Parallel()
 
-	bubble("waits for a token that comes through the queue", t, func(b *bundle) {
+	bubble(t, "waits for a token that comes through the queue", func(b *bundle) {
 		topic, queue, sub := crossAccount(b)
 		if sub != "pending confirmation" {
 			b.Fatalf("subscription %s", sub)
@@ -215,7 +215,7 @@ func TestCrossAccountSubscription(t *testing.T) {
 		}
 	})
 
-	bubble("cannot be confirmed after two days, and goes away", t, func(b *bundle) {
+	bubble(t, "cannot be confirmed after two days, and goes away", func(b *bundle) {
 		topic, _, _ := crossAccount(b)
 		v, _ := b.server.Topic(topic)
 		time.Sleep(48 * time.Hour)
@@ -228,14 +228,14 @@ func TestCrossAccountSubscription(t *testing.T) {
 		}
 	})
 
-	bubble("gets a new token when it is asked for again", t, func(b *bundle) {
+	bubble(t, "gets a new token when it is asked for again", func(b *bundle) {
 		topic, queue, _ := crossAccount(b)
 		v, _ := b.server.Topic(topic)
 		old := v.Subscriptions[0].Token
 		time.Sleep(24 * time.Hour)
 		sub := must(b.client.Subscribe(b.ctx, &sns.SubscribeInput{TopicArn: &topic, Protocol: aws.String("sqs"), Endpoint: &queue, ReturnSubscriptionArn: true}))(b)
-		if *sub.SubscriptionArn != v.Subscriptions[0].ARN || len(b.queues.sent[queue]) != 2 {
-			b.Errorf("subscription %s, %d confirmations", *sub.SubscriptionArn, len(b.queues.sent[queue]))
+		if *sub.SubscriptionArn != v.Subscriptions[0].ARN || len(b.queues.got(queue)) != 2 {
+			b.Errorf("subscription %s, %d confirmations", *sub.SubscriptionArn, len(b.queues.got(queue)))
 		}
 		if _, err := b.client.ConfirmSubscription(b.ctx, &sns.ConfirmSubscriptionInput{TopicArn: &topic, Token: &old}); err == nil {
 			b.Error("the old token confirms")
@@ -245,7 +245,7 @@ func TestCrossAccountSubscription(t *testing.T) {
 		must(b.client.ConfirmSubscription(b.ctx, &sns.ConfirmSubscriptionInput{TopicArn: &topic, Token: &v.Subscriptions[0].Token}))(b)
 	})
 
-	bubble("is confirmed by visiting the URL, without a signature", t, func(b *bundle) {
+	bubble(t, "is confirmed by visiting the URL, without a signature", func(b *bundle) {
 		topic, queue, _ := crossAccount(b)
 		var e struct{ SubscribeURL string }
 		must(0, json.Unmarshal([]byte(b.queues.bodies(queue)[0]), &e))(b)
@@ -258,7 +258,7 @@ func TestCrossAccountSubscription(t *testing.T) {
 		}
 	})
 
-	bubble("can be ended by signed requests only, if it was confirmed so", t, func(b *bundle) {
+	bubble(t, "can be ended by signed requests only, if it was confirmed so", func(b *bundle) {
 		topic, _, _ := crossAccount(b)
 		v, _ := b.server.Topic(topic)
 		sub := must(b.client.ConfirmSubscription(b.ctx, &sns.ConfirmSubscriptionInput{
@@ -270,10 +270,10 @@ func TestCrossAccountSubscription(t *testing.T) {
 		must(b.client.Unsubscribe(b.ctx, &sns.UnsubscribeInput{SubscriptionArn: sub}))(b)
 	})
 
-	bubble("is confirmed at once when the queue's owner subscribes", t, func(b *bundle) {
+	bubble(t, "is confirmed at once when the queue's owner subscribes", func(b *bundle) {
 		topic := b.topic("orders")
 		queue := "arn:aws:sqs:us-east-1:111111111111:theirs"
-		b.queues.policies[queue] = `{"Statement":{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}}`
+		b.queues.allow(queue, `{"Statement":{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}}`)
 		their := clientOf(b.server, "111111111111")
 		in := &sns.SubscribeInput{TopicArn: &topic, Protocol: aws.String("sqs"), Endpoint: &queue}
 		if _, err := their.Subscribe(b.ctx, in); !strings.HasPrefix(told(err), "AuthorizationError") {
@@ -284,7 +284,7 @@ func TestCrossAccountSubscription(t *testing.T) {
 		}))(b)
 		must(their.Subscribe(b.ctx, in))(b)
 		b.publish(topic, "x")
-		if n := len(b.queues.sent[queue]); n != 1 {
+		if n := len(b.queues.got(queue)); n != 1 {
 			b.Errorf("%d messages, want the published one", n)
 		}
 		if got := must(their.ListSubscriptions(b.ctx, &sns.ListSubscriptionsInput{}))(b).Subscriptions; len(got) != 1 || *got[0].Owner != "111111111111" {
@@ -292,9 +292,9 @@ func TestCrossAccountSubscription(t *testing.T) {
 		}
 	})
 
-	bubble("says why the confirmation did not arrive", t, func(b *bundle) {
+	bubble(t, "says why the confirmation did not arrive", func(b *bundle) {
 		topic, queue := b.topic("orders"), "arn:aws:sqs:us-east-1:111111111111:theirs"
-		b.queues.policies[queue] = ""
+		b.queues.allow(queue, "")
 		b.subscribe(topic, queue)
 		d := b.server.Deliveries(topic)[0]
 		if d.Type != "SubscriptionConfirmation" || d.Status != snsserver.Lost || !strings.HasPrefix(d.Why, "AccessDenied") {
@@ -305,7 +305,8 @@ func TestCrossAccountSubscription(t *testing.T) {
 
 func ExampleServer_Why() {
 	// A Server stands on anything that takes messages for queues.
-	q := &queues{sent: map[string][]snsserver.QueueMessage{}, policies: map[string]string{queueARN("billing"): ""}}
+	q := newQueues()
+	q.allow(queueARN("billing"), "")
 	s := snsserver.New(snsserver.Config{}, q)
 	topic, _ := s.Create("orders", nil)
 	_, _ = clientOf(s, "AKID").Subscribe(context.Background(), &sns.SubscribeInput{TopicArn: &topic, Protocol: aws.String("sqs"), Endpoint: aws.String(queueARN("billing"))})

@@ -17,13 +17,13 @@ func parseWildcard(s string) (wildcard, error) {
 		switch c := s[i]; {
 		case c == '*':
 			if i > 0 && s[i-1] == '*' && piece.Len() == 0 {
-				return nil, fmt.Errorf("Consecutive wildcard characters at pos %d", i-1) //nolint:staticcheck,revive // AWS's words
+				return nil, fmt.Errorf("Consecutive wildcard characters at pos %d", i-1) //nolint:staticcheck // AWS's words
 			}
 			pieces = append(pieces, piece.String())
 			piece.Reset()
 		case c == '\\':
 			if i++; i == len(s) || s[i] != '*' && s[i] != '\\' {
-				return nil, fmt.Errorf("Invalid escape character at pos %d", i-1) //nolint:staticcheck,revive // AWS's words
+				return nil, fmt.Errorf("Invalid escape character at pos %d", i-1) //nolint:staticcheck // AWS's words
 			}
 			piece.WriteByte(s[i])
 		default:

@@ -3,7 +3,6 @@ package snsserver
 import (
 	"bytes"
 	"encoding/xml"
-	"strconv"
 )
 
 // namespace is that of every reply.
@@ -28,8 +27,6 @@ func (w *xmlWriter) optional(name, value string) {
 		w.text(name, value)
 	}
 }
-
-func (w *xmlWriter) boolean(name string, value bool) { w.text(name, strconv.FormatBool(value)) }
 
 // entries writes a map in the order of names.
 func (w *xmlWriter) entries(name string, names []string, values map[string]string) {
