@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
+	"runtime/debug"
 	"time"
 
 	"github.com/holdfast-go/holdfast"
@@ -114,9 +115,18 @@ func (r *run) do(ctx context.Context, next holdfast.Handler) (err error) {
 		if returned {
 			return
 		}
-		// A panic or a Goexit goes on to the runtime, which tells of it.
+		over, lapsed := h.ended()
 		h.stop()
-		r.release(ctx, h, ChargeAttempt)
+		class := r.release(ctx, h, ChargeAttempt)
+		if !lapsed && over == 0 && class != ClassStolen {
+			// A panic or a Goexit goes on to the runtime, which tells of it.
+			return
+		}
+		// Under a lost claim nothing may be settled, and only an error says so.
+		if v := recover(); v != nil {
+			err = fmt.Errorf("%w: claim of %s was lost: %w", holdfast.ErrLeaseLost, r.id.key,
+				&holdfast.PanicError{Value: v, Stack: debug.Stack()})
+		}
 	}()
 	err = next.Handle(context.WithValue(handlerCtx, claimKey{}, Claim{
 		Key:     r.id.key,
