@@ -1,0 +1,58 @@
+package conformance
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Result is what came of the cases on a backend.
+type Result struct {
+	Backend  string
+	Cases    int
+	Held     int
+	Departed []Departure
+}
+
+// String is for the log of a test.
+func (r *Result) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "conformance: %s: %d cases, %d hold, %d known departures from AWS's documentation", r.Backend, r.Cases, r.Held, len(r.Departed))
+	for _, d := range r.byReason() {
+		fmt.Fprintf(&b, "\nconformance:   departs: %s: %s", d.reason, strings.Join(d.cases, "; "))
+	}
+	return b.String()
+}
+
+// Markdown is for the documentation: a table of backends, and the departures.
+func Markdown(results []*Result) string {
+	var b strings.Builder
+	b.WriteString("| backend | cases | hold | known departures |\n|---|---|---|---|\n")
+	for _, r := range results {
+		fmt.Fprintf(&b, "| %s | %d | %d | %d |\n", r.Backend, r.Cases, r.Held, len(r.Departed))
+	}
+	for _, r := range results {
+		if len(r.Departed) == 0 {
+			continue
+		}
+		fmt.Fprintf(&b, "\nWhere %s departs from AWS's documentation:\n\n| what it does | cases |\n|---|---|\n", r.Backend)
+		for _, d := range r.byReason() {
+			fmt.Fprintf(&b, "| %s | %s |\n", d.reason, strings.Join(d.cases, "<br>"))
+		}
+	}
+	return b.String()
+}
+
+// byReason gathers departures that have the same reason, in a fixed order.
+func (r *Result) byReason() []departures {
+	cases := map[string][]string{}
+	for _, d := range r.Departed {
+		cases[d.Reason] = append(cases[d.Reason], d.Case)
+	}
+	var all []departures
+	for _, reason := range slices.Sorted(maps.Keys(cases)) {
+		all = append(all, departures{reason: reason, cases: slices.Sorted(slices.Values(cases[reason]))})
+	}
+	return all
+}

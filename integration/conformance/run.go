@@ -1,0 +1,88 @@
+package conformance
+
+import (
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+)
+
+// Backend is a server to hold against the cases.
+type Backend struct {
+	// Name goes into names of tests and the report.
+	Name string
+	// Case prepares one case and runs it: it makes the client and hands it to run, in a
+	// bubble of virtual time where the backend allows for one.
+	Case func(t *testing.T, run func(t *testing.T, client *sqs.Client))
+	// Departures lists the cases that the backend does not meet.
+	Departures []Departure
+}
+
+// Departure is a case that a backend is known not to meet.
+type Departure struct {
+	Case string
+	// Shows is a part of what the case says about it: it departs in this way and in no
+	// other.
+	Shows string
+	// Reason says what the backend does and what AWS documents.
+	Reason string
+}
+
+// Run runs cases against a backend in parallel subtests and returns what came of it
+// when all have ended. Known departures pass, once they are seen; one that is not seen
+// any more fails.
+func Run(t *testing.T, b Backend, cases []Case) *Result {
+	t.Helper()
+	known := map[string]Departure{}
+	for _, d := range b.Departures {
+		if _, twice := known[d.Case]; twice || d.Shows == "" || d.Reason == "" {
+			t.Errorf("departure %q of %s: listed twice, or without what it shows and why", d.Case, b.Name)
+		}
+		known[d.Case] = d
+	}
+	result := &Result{Backend: b.Name, Cases: len(cases)}
+	var mu sync.Mutex // guards result
+	t.Run(b.Name, func(t *testing.T) {
+		for _, one := range cases {
+			departure, departs := known[one.Name]
+			delete(known, one.Name)
+			t.Run(one.Name, func(t *testing.T) {
+				t.Parallel()
+				var problems []string
+				b.Case(t, func(t *testing.T, client *sqs.Client) {
+					problems = (&Check{Ctx: t.Context(), SQS: client}).run(one.Run)
+				})
+				mu.Lock()
+				defer mu.Unlock()
+				switch wrong := judge(problems, departure, departs); {
+				case wrong != "":
+					t.Errorf("%s\nAWS documents it in %s", wrong, one.Doc)
+				case departs:
+					result.Departed = append(result.Departed, departure)
+				default:
+					result.Held++
+				}
+			})
+		}
+	})
+	for name := range known {
+		t.Errorf("departure %q of %s names no case", name, b.Name)
+	}
+	return result
+}
+
+// judge says what is wrong about a case's problems, given what is known; "" is fine.
+func judge(problems []string, known Departure, departs bool) string {
+	seen := strings.Join(problems, "\n")
+	switch {
+	case !departs:
+		return seen
+	case len(problems) == 0:
+		return "holds, but is listed as a departure (" + known.Reason + "): take it off the list"
+	case !strings.Contains(seen, known.Shows):
+		return "departs in another way than listed: " + strconv.Quote(known.Shows) + " is not in\n" + seen
+	}
+	return ""
+}

@@ -1,0 +1,106 @@
+package conformance
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/aws/smithy-go"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/holdfast-go/holdfast/sqstest"
+)
+
+func TestCasesAreNamedAndSourced(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for _, c := range SQS() {
+		if seen[c.Name] || !strings.Contains(c.Name, "/") || c.Doc == "" || c.Run == nil {
+			t.Errorf("case %q of %q: named twice, or incomplete", c.Name, c.Doc)
+		}
+		seen[c.Name] = true
+	}
+	if len(seen) < 150 {
+		t.Errorf("%d cases", len(seen))
+	}
+}
+
+func TestJudge(t *testing.T) {
+	t.Parallel()
+	known := Departure{Case: "x", Shows: "accepted", Reason: "it does not look"}
+	for _, row := range []struct {
+		name     string
+		problems []string
+		departs  bool
+		want     string
+	}{
+		{"a case that holds is fine", nil, false, ""},
+		{"a case that does not hold is wrong", []string{"a", "b"}, false, "a\nb"},
+		{"a known departure is fine", []string{"accepted, want a refusal"}, true, ""},
+		{"a departure that is no more is wrong", nil, true, "holds, but is listed as a departure (it does not look): take it off the list"},
+		{"a departure of another kind is wrong", []string{"refused"}, true, "departs in another way than listed: \"accepted\" is not in\nrefused"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			if got := judge(row.problems, known, row.departs); got != row.want {
+				t.Errorf("%q, want %q", got, row.want)
+			}
+		})
+	}
+}
+
+func TestACheckGathersWhatDoesNotHold(t *testing.T) {
+	t.Parallel()
+	client := sqstest.New(t).SQS()
+	run := func(body func(c *Check)) []string { return (&Check{Ctx: t.Context(), SQS: client}).run(body) }
+
+	got := run(func(c *Check) {
+		c.refused(nil, "QueueDoesNotExist")
+		c.refused(&types.QueueNameExists{}, "QueueDoesNotExist")
+		c.refused(&types.QueueDoesNotExist{}, "QueueDoesNotExist")
+		c.refused(&smithy.GenericAPIError{Code: "InvalidParameterValue"}, "InvalidParameterValue")
+		c.refused(&smithy.GenericAPIError{Code: "X"}, "")
+		c.equal("n", 1, 1)
+		c.refused(errors.New("connection reset"), "")
+		c.errorf("not reached")
+	})
+	want := []string{"accepted, want QueueDoesNotExist", "refused with QueueNameExists (), want QueueDoesNotExist", "connection reset"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("problems (-want +got):\n%s", diff)
+	}
+
+	var url string
+	if got := run(func(c *Check) { url = c.queue(); c.one(url) }); len(got) != 1 || got[0] != "received 0 messages, want 1" {
+		t.Errorf("problems %q", got)
+	}
+	_, err := client.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: &url})
+	var gone *types.QueueDoesNotExist
+	if !errors.As(err, &gone) {
+		t.Errorf("the queue of a case that gave up: %v", err)
+	}
+}
+
+func TestMarkdown(t *testing.T) {
+	t.Parallel()
+	got := Markdown([]*Result{
+		{Backend: "a", Cases: 2, Held: 2},
+		{Backend: "b", Cases: 4, Held: 1, Departed: []Departure{{Case: "y", Reason: "why"}, {Case: "z", Reason: "because"}, {Case: "x", Reason: "because"}}},
+	})
+	want := `| backend | cases | hold | known departures |
+|---|---|---|---|
+| a | 2 | 2 | 0 |
+| b | 4 | 1 | 3 |
+
+Where b departs from AWS's documentation:
+
+| what it does | cases |
+|---|---|
+| because | x<br>z |
+| why | y |
+`
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
