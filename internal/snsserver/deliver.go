@@ -14,7 +14,7 @@ type delivery struct {
 	out    QueueMessage
 	due    time.Time // while it waits
 	serial uint64    // its place among those due at the same time
-	late   bool      // a Delay has held the next try back
+	late   *strike   // what befalls the next try, once its delay is over
 }
 
 // lane is a group of a FIFO topic on its way to a queue: while its head is not
@@ -135,23 +135,22 @@ func (s *Server) settle(d *delivery, now time.Time) (settled bool) {
 		if d.sub.gone {
 			return end(Lost, "the subscription ended while the message was on its way")
 		}
-		strike := strike{}
-		if !d.late {
-			strike = s.faults.strikeAt(Deliver, d.msg.topic.name, d.sub.queue.resource)
+		hit := d.late
+		if d.late = nil; hit == nil {
+			struck := s.faults.strikeAt(Deliver, d.msg.topic.name, d.sub.queue.resource)
+			if hit = &struck; hit.delay > 0 {
+				d.late = hit
+				r.Why = "a Delay holds it back"
+				s.putOff(d, now.Add(hit.delay))
+				return false
+			}
 		}
-		if strike.delay > 0 {
-			d.late = true
-			r.Why = "a Delay holds it back"
-			s.putOff(d, now.Add(strike.delay))
-			return false
-		}
-		d.late = false
 		r.Tries++
-		err := strike.fail
+		err := hit.fail
 		if err == nil {
 			err = s.send(d, d.sub.endpoint)
 		}
-		if err == nil && strike.drop {
+		if err == nil && hit.drop {
 			err = errReset
 		}
 		if err == nil {

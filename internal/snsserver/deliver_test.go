@@ -154,6 +154,24 @@ func TestRetries(t *testing.T) {
 		}
 	})
 
+	bubble(t, "that are due early do not wait for those due late", func(b *bundle) {
+		topic, queue := b.topic("orders"), b.queue("billing")
+		b.subscribe(topic, queue, "RawMessageDelivery", "true")
+		b.queues.failWith(func(string) error { return errDown })
+		b.publish(topic, "old")
+		time.Sleep(71 * time.Second) // its next try is 19 s away
+		b.publish(topic, "new")
+		b.queues.failWith(nil)
+		time.Sleep(1500 * time.Millisecond)
+		if diff := cmp.Diff([]string{"new"}, b.queues.bodies(queue)); diff != "" {
+			b.Errorf("after a second (-want +got):\n%s", diff)
+		}
+		time.Sleep(20 * time.Second)
+		if diff := cmp.Diff([]string{"new", "old"}, b.queues.bodies(queue)); diff != "" {
+			b.Errorf("at last (-want +got):\n%s", diff)
+		}
+	})
+
 	bubble(t, "end with the outage", func(b *bundle) {
 		topic, queue := b.topic("orders"), b.queue("billing")
 		b.subscribe(topic, queue)
@@ -271,7 +289,13 @@ func TestFIFO(t *testing.T) {
 	bubble(t, "keeps the order of a group while its head is tried again", func(b *bundle) {
 		topic, queue := b.topic("orders.fifo"), b.queue("billing.fifo")
 		b.subscribe(topic, queue, "RawMessageDelivery", "true")
-		b.queues.failWith(func(string) error { return errDown })
+		b.subscribe(topic, b.queue("other.fifo"))
+		b.queues.failWith(func(arn string) error {
+			if arn == queue {
+				return errDown
+			}
+			return nil
+		})
 		b.publish(topic, "g1", to("g", "1"))
 		b.queues.failWith(nil)
 		b.publish(topic, "g2", to("g", "2"))
@@ -281,8 +305,8 @@ func TestFIFO(t *testing.T) {
 			b.Errorf("at once (-want +got):\n%s", diff)
 		}
 		v, _ := b.server.Topic(topic)
-		if n := v.Subscriptions[0].Underway; n != 3 {
-			b.Errorf("%d messages are under way, want 3", n)
+		if n := []int{v.Subscriptions[0].Underway, v.Subscriptions[1].Underway}; n[0] != 3 || n[1] != 0 {
+			b.Errorf("%d messages are under way, want 3 and none", n)
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()

@@ -193,6 +193,22 @@ func TestFaultsOfDeliveries(t *testing.T) {
 		}
 	})
 
+	bubble(t, "Delay and Cut come together, and are over with their try", func(b *bundle) {
+		topic, queue := b.topic("orders"), b.queue("billing")
+		b.subscribe(topic, queue)
+		delay := b.inject(snsserver.Rule{Action: snsserver.Deliver, Delay: time.Minute, Times: 5})
+		b.inject(snsserver.Rule{Action: snsserver.Deliver, Cut: true, Times: 1})
+		id := b.publish(topic, "x")
+		time.Sleep(90 * time.Second)
+		if got := b.server.Why(id, queue); got != "underway after 1 tries: a Delay holds it back" {
+			b.Errorf("after 90 s: %s", got)
+		}
+		time.Sleep(time.Minute)
+		if got := b.server.Why(id, queue); got != "delivered at try 2" || delay.Hits() != 2 {
+			b.Errorf("at last: %s, %d delays", got, delay.Hits())
+		}
+	})
+
 	bubble(t, "Spare lets a share pass, the same each time", func(b *bundle) {
 		var runs [2][]string
 		for i := range runs {

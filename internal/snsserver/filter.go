@@ -279,7 +279,7 @@ func (p *filterParser) cidr(arg *node) (rule, error) {
 	if err != nil {
 		return rule{}, p.bad(arg.end, "Nonstandard IP address: %s", ip)
 	}
-	return rule{op: opCIDR, net: network.Masked()}, nil
+	return rule{op: opCIDR, net: network}, nil
 }
 
 // anythingBut reads what is excluded: a value, a list of values, or a pattern.

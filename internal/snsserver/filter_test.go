@@ -273,12 +273,15 @@ func TestFilterOfAttributesWantsDoubleEscapes(t *testing.T) {
 	t.Parallel()
 	b := setupWith(t, unsigned)
 	for policy, want := range map[string]snsserver.Status{
-		`{"a": ["say \\\"hi\\\" \\\\o/"]}`: snsserver.Delivered,
-		`{"a": ["say \"hi\" \\o/"]}`:       snsserver.Filtered,
+		`{"list": ["say \\\"hi\\\" \\\\o/"]}`: snsserver.Delivered,
+		`{"a": ["say \\\"hi\\\" \\\\o/"]}`:    snsserver.Delivered,
+		`{"a": ["say \"hi\" \\o/"]}`:          snsserver.Filtered,
 	} {
-		topic, queue := b.topic("t"), b.queue("q"+string(want))
+		topic, queue := b.topic("t"), b.queue(fmt.Sprint("q", b.server.Calls("Subscribe")))
 		b.subscribe(topic, queue, "FilterPolicy", policy)
-		id := must(b.server.Publish(topic, snsserver.Message{Body: "x", Attributes: map[string]snsserver.Attribute{"a": {Type: "String", Text: `say "hi" \o/`}}}))(t)
+		id := must(b.server.Publish(topic, snsserver.Message{Body: "x", Attributes: map[string]snsserver.Attribute{
+			"a": {Type: "String", Text: `say "hi" \o/`}, "list": {Type: "String.Array", Text: `["say \"hi\" \\o/"]`},
+		}}))(t)
 		if got := b.server.Why(id, queue); !strings.HasPrefix(got, string(want)) {
 			t.Errorf("policy %s: %s, want %s", policy, got, want)
 		}
@@ -353,6 +356,7 @@ func TestFilterPolicyRefused(t *testing.T) {
 		{`{"key":[{"wildcard":"a**"}]}`, "Consecutive wildcard characters at pos 1", 26},
 		{`{"key":[1000000001]}`, "Value must be between -1.0E9 and 1.0E9, inclusive", 19},
 		{`{"$or":[{"numeric":123},{"prefix":"abc"}]}`, "Value of numeric must be an array.", 23},
+		{`{"$or":[{"a":[1]}]}`, "Unrecognized match type a", 15},
 		{`{"key":`, "failed to parse JSON.", 0},
 		{`["key"]`, "failed to parse JSON.", 0},
 		{`{"a":[1],"b":[1],"c":[1],"d":[1],"e":[1],"f":[1]}`, "Filter policy can not have more than 5 keys", 0},
@@ -425,8 +429,27 @@ func TestFilterPolicyLifeCycle(t *testing.T) {
 	b.publish(topic, "filtered")
 	must(0, set("FilterPolicy", ""))(t)
 	b.publish(topic, "passes")
-	if n := len(b.queues.got(queue)); n != 1 || attribute("FilterPolicy") != "" {
-		t.Errorf("%d messages, want 1; policy %q, want none", n, attribute("FilterPolicy"))
+	must(0, set("FilterPolicy", `{"a":["x"]}`))(t)
+	b.publish(topic, `{"a":"x"}`)
+	must(0, set("FilterPolicyScope", "MessageAttributes"))(t)
+	b.publish(topic, `{"a":"x"}`)
+	must(0, set("FilterPolicy", ""))(t)
+	if n := len(b.queues.got(queue)); n != 2 || attribute("FilterPolicy") != "" {
+		t.Errorf("%d messages, want 2; policy %q, want none", n, attribute("FilterPolicy"))
+	}
+}
+
+func TestFilterPolicyNestingMakesItComplex(t *testing.T) {
+	t.Parallel()
+	b := setupWith(t, unsigned)
+	topic, queue := b.topic("t"), b.queue("q")
+	// AWS's example: 3 x 4 x 2 x 3 x 1 x 3 = 216
+	_, err := b.client.Subscribe(b.ctx, &sns.SubscribeInput{TopicArn: &topic, Protocol: aws.String("sqs"), Endpoint: &queue, Attributes: map[string]string{
+		"FilterPolicyScope": "MessageBody",
+		"FilterPolicy":      `{"key_a":{"key_b":{"key_c":["one","two","three","four"]}},"key_d":{"key_e":["one","two","three"]},"key_f":["one","two","three"]}`,
+	}})
+	if got, want := told(err), "InvalidParameter: Invalid parameter: Attributes Reason: FilterPolicy: Filter policy is too complex"; got != want {
+		t.Errorf("%s, want %s", got, want)
 	}
 }
 

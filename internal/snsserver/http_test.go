@@ -88,6 +88,9 @@ func TestRawRequests(t *testing.T) {
 			t.Errorf("%s: %d %s\nwant %d %s", c.name, status, body, c.status, c.code)
 		}
 	}
+	if _, body := post(t, b.server, form, "Action=CreateTopic&Name=first&Name=second"); !strings.Contains(body, ":first<") {
+		t.Errorf("a parameter twice: %s", body)
+	}
 	var many strings.Builder
 	for range 6000 {
 		many.WriteString("&")

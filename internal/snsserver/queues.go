@@ -1,7 +1,7 @@
 package snsserver
 
 // Queues is what SNS needs of SQS. It is asked under the server's lock: it must
-// not call the server.
+// neither call the server nor wait for anything.
 type Queues interface {
 	// Policy returns the access policy of the queue with that ARN, "" where it
 	// has none; exists is false where there is no such queue.

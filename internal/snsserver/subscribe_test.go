@@ -51,6 +51,8 @@ func TestSubscribe(t *testing.T) {
 		{"redrive that is no JSON", topic, "sqs", queueARN("x"), []string{"RedrivePolicy", "dead"}, "InvalidParameter: Invalid parameter: Attributes Reason: RedrivePolicy: failed to parse JSON."},
 		{"redrive to nowhere", topic, "sqs", queueARN("x"), []string{"RedrivePolicy", `{"deadLetterTargetArn":"dead"}`}, "InvalidParameter: Invalid parameter: Attributes Reason: RedrivePolicy: deadLetterTargetArn is an invalid arn"},
 		{"redrive to another region", topic, "sqs", queueARN("x"), []string{"RedrivePolicy", `{"deadLetterTargetArn":"arn:aws:sqs:eu-west-1:000000000000:dead"}`}, "InvalidParameter: Invalid parameter: Attributes Reason: RedrivePolicy: the dead-letter queue must be in the account and the region of the subscription"},
+		{"redrive to another account", topic, "sqs", queueARN("x"), []string{"RedrivePolicy", `{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:111111111111:dead"}`}, "InvalidParameter: Invalid parameter: Attributes Reason: RedrivePolicy: the dead-letter queue must be in the account and the region of the subscription"},
+		{"redrive of standard to FIFO", topic, "sqs", queueARN("x"), []string{"RedrivePolicy", `{"deadLetterTargetArn":"` + queueARN("dead.fifo") + `"}`}, "InvalidParameter: Invalid parameter: Attributes Reason: RedrivePolicy: must use a standard queue as DLQ for a subscription of a standard queue"},
 		{"redrive of FIFO to standard", fifo, "sqs", queueARN("x.fifo"), []string{"RedrivePolicy", `{"deadLetterTargetArn":"` + queue + `"}`}, "InvalidParameter: Invalid parameter: Attributes Reason: RedrivePolicy: must use a FIFO queue as DLQ for a FIFO Subscription to a FIFO Topic."},
 		{"replay", fifo, "sqs", queueARN("x.fifo"), []string{"ReplayPolicy", "{}"}, "UnsupportedOperation: ReplayPolicy is not supported: this server keeps no archive of messages."},
 		{"no such topic", topic + "x", "sqs", queue, nil, "NotFound: Topic does not exist"},
@@ -243,6 +245,33 @@ func TestCrossAccountSubscription(t *testing.T) {
 		time.Sleep(36 * time.Hour)
 		v, _ = b.server.Topic(topic)
 		must(b.client.ConfirmSubscription(b.ctx, &sns.ConfirmSubscriptionInput{TopicArn: &topic, Token: &v.Subscriptions[0].Token}))(b)
+	})
+
+	bubble(t, "cannot be confirmed for another topic, nor after it has ended", func(b *bundle) {
+		topic, _, _ := crossAccount(b)
+		v, _ := b.server.Topic(topic)
+		confirm := func(topic string) string {
+			_, err := b.client.ConfirmSubscription(b.ctx, &sns.ConfirmSubscriptionInput{TopicArn: &topic, Token: &v.Subscriptions[0].Token})
+			return told(err)
+		}
+		if got := confirm(b.topic("other")); got != "InvalidParameter: Invalid parameter: Topic" {
+			b.Errorf("another topic: %s", got)
+		}
+		must(b.client.Unsubscribe(b.ctx, &sns.UnsubscribeInput{SubscriptionArn: &v.Subscriptions[0].ARN}))(b)
+		if got := confirm(topic); got != "InvalidParameter: Invalid parameter: Token" {
+			b.Errorf("ended: %s", got)
+		}
+	})
+
+	bubble(t, "is confirmed when the queue's owner asks for it as well", func(b *bundle) {
+		topic, queue, _ := crossAccount(b)
+		must(b.client.AddPermission(b.ctx, &sns.AddPermissionInput{
+			TopicArn: &topic, Label: aws.String("x"), AWSAccountId: []string{"111111111111"}, ActionName: []string{"Subscribe"},
+		}))(b)
+		sub := must(clientOf(b.server, "111111111111").Subscribe(b.ctx, &sns.SubscribeInput{TopicArn: &topic, Protocol: aws.String("sqs"), Endpoint: &queue}))(b)
+		if v, _ := b.server.Topic(topic); *sub.SubscriptionArn != v.Subscriptions[0].ARN || v.Subscriptions[0].Pending {
+			b.Errorf("%s, subscriptions %+v", *sub.SubscriptionArn, v.Subscriptions)
+		}
 	})
 
 	bubble(t, "is confirmed by visiting the URL, without a signature", func(b *bundle) {
