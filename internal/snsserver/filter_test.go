@@ -357,6 +357,11 @@ func TestFilterPolicyRefused(t *testing.T) {
 		{`{"key":[1000000001]}`, "Value must be between -1.0E9 and 1.0E9, inclusive", 19},
 		{`{"$or":[{"numeric":123},{"prefix":"abc"}]}`, "Value of numeric must be an array.", 23},
 		{`{"$or":[{"a":[1]}]}`, "Unrecognized match type a", 15},
+		{`{"key":{}}`, "Empty objects are not allowed", 10},
+		{`{"key":[{}]}`, "Empty objects are not allowed", 11},
+		{`{"key":[{"wildcard":1}]}`, "wildcard match pattern must be a string", 22},
+		{`{"key":[{"anything-but":[null]}]}`, "Inside anything but list, start|null|boolean is not supported.", 30},
+		{`{"key":[{"anything-but":{}}]}`, "Only one key allowed in match expression", 27},
 		{`{"key":`, "failed to parse JSON.", 0},
 		{`["key"]`, "failed to parse JSON.", 0},
 		{`{"a":[1],"b":[1],"c":[1],"d":[1],"e":[1],"f":[1]}`, "Filter policy can not have more than 5 keys", 0},
@@ -376,6 +381,21 @@ func TestFilterPolicyRefused(t *testing.T) {
 		if got, want := told(err), "InvalidParameter: Invalid parameter: Attributes Reason: "+text; got != want {
 			t.Errorf("policy %.100s:\n got %s\nwant %s", c.policy, got, want)
 		}
+	}
+}
+
+func TestFilterPolicyRefusedFarInside(t *testing.T) {
+	t.Parallel()
+	b := setupWith(t, unsigned)
+	topic, queue := b.topic("t"), b.queue("q")
+	policy := "{\n  \"é\": [" + many(200) + "],\n  \"b\": 1}"
+	_, err := b.client.Subscribe(b.ctx, &sns.SubscribeInput{
+		TopicArn: &topic, Protocol: aws.String("sqs"), Endpoint: &queue, Attributes: map[string]string{"FilterPolicy": policy},
+	})
+	want := "InvalidParameter: Invalid parameter: Attributes Reason: FilterPolicy: \"b\" must be an object or an array\n at [Source: (String)\"" +
+		policy[:500] + fmt.Sprintf("\"[truncated %d chars]; line: 3, column: 9]", len(policy)-500)
+	if got := told(err); got != want {
+		t.Errorf("%s\nwant %s", got, want)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"encoding/xml"
 	"io"
 	"net"
 	"net/http"
@@ -86,6 +87,34 @@ func TestRawRequests(t *testing.T) {
 		status, body := post(t, b.server, c.contentType, c.body)
 		if status != c.status || !strings.Contains(body, "<Code>"+c.code+"</Code>") || !strings.Contains(body, "<Type>Sender</Type>") {
 			t.Errorf("%s: %d %s\nwant %d %s", c.name, status, body, c.status, c.code)
+		}
+	}
+	// What the SDK does not let through.
+	for request, want := range map[string]string{
+		"Action=AddPermission&TopicArn=#":                                                              "ValidationError: 1 validation error detected: Value null at 'label' failed to satisfy constraint: Member must not be null",
+		"Action=AddPermission&TopicArn=#&Label=x":                                                      "ValidationError: 1 validation error detected: Value null at 'aWSAccountId' failed to satisfy constraint: Member must not be null",
+		"Action=AddPermission&TopicArn=#&Label=x&AWSAccountId.member.1=1":                              "ValidationError: 1 validation error detected: Value null at 'actionName' failed to satisfy constraint: Member must not be null",
+		"Action=AddPermission&TopicArn=#&Label=x&AWSAccountId.member.1=1&ActionName.member.1=Publish":  "InvalidParameter: Invalid parameter: AWSAccountId Reason: \"1\" is no account",
+		"Action=Subscribe&TopicArn=#":                                                                  "ValidationError: 1 validation error detected: Value null at 'protocol' failed to satisfy constraint: Member must not be null",
+		"Action=Subscribe&TopicArn=#&Protocol=sqs":                                                     "InvalidParameter: Invalid parameter: Endpoint Reason: no value for required parameter",
+		"Action=Subscribe&TopicArn=#&Protocol=sqs&Endpoint=x&Attributes.entry.1.key=FilterPolicyScope": "InvalidParameter: Invalid parameter: SQS endpoint ARN",
+		"Action=ConfirmSubscription&TopicArn=#":                                                        "ValidationError: 1 validation error detected: Value null at 'token' failed to satisfy constraint: Member must not be null",
+		"Action=ConfirmSubscription&TopicArn=x":                                                        "InvalidParameter: Invalid parameter: Topic",
+		"Action=CreateTopic&Name=x&DataProtectionPolicy=x":                                             "UnsupportedOperation: DataProtectionPolicy is not supported: this server does not look into messages.",
+		"Action=CreateTopic&Name=x&Tags.member.1.Key=":                                                 "InvalidParameter: Invalid parameter: Tags Reason: a tag's key has 1 to 128 characters, not 0",
+		"Action=CreateTopic&Name=x&Tags.member.1.Key=k":                                                "InvalidParameter: Invalid parameter: Tags Reason: a tag has a value of at most 256 characters",
+		"Action=Publish&TopicArn=#&TargetArn=#&Message=x":                                              "InvalidParameter: Invalid parameter: TopicArn or TargetArn Reason: only one of them can be given",
+		"Action=DeleteTopic&TopicArn=a:b:c:d:e:f":                                                      "InvalidParameter: Invalid parameter: TopicArn",
+		"Action=SetSubscriptionAttributes&SubscriptionArn=#:x&AttributeName=RawMessageDelivery":        "NotFound: Subscription does not exist",
+	} {
+		_, body := post(t, b.server, form, strings.ReplaceAll(request, "#", "arn:aws:sns:us-east-1:000000000000:orders"))
+		var reply struct {
+			Code    string `xml:"Error>Code"`
+			Message string `xml:"Error>Message"`
+		}
+		must(0, xml.Unmarshal([]byte(body), &reply))(t)
+		if got := reply.Code + ": " + reply.Message; got != want {
+			t.Errorf("%s: %s\nwant %s", request, got, want)
 		}
 	}
 	if _, body := post(t, b.server, form, "Action=CreateTopic&Name=first&Name=second"); !strings.Contains(body, ":first<") {

@@ -123,6 +123,35 @@ func TestTopicThatIsNotThere(t *testing.T) {
 	must(b.client.DeleteTopic(b.ctx, &sns.DeleteTopicInput{TopicArn: aws.String("arn:aws:sns:us-east-1:000000000000:none")}))(t)
 }
 
+func TestTopicsAreToldApartByAccountAndRegion(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	var all []string
+	for _, c := range []struct{ key, region, want string }{
+		{"AKIDTEST", "us-east-1", "arn:aws:sns:us-east-1:000000000000:t"},
+		{"111111111111", "us-east-1", "arn:aws:sns:us-east-1:111111111111:t"},
+		{"AKIDTEST", "eu-west-1", "arn:aws:sns:eu-west-1:000000000000:t"},
+		{"AKIDTEST", "cn-north-1", "arn:aws-cn:sns:cn-north-1:000000000000:t"},
+		{"AKIDTEST", "us-gov-west-1", "arn:aws-us-gov:sns:us-gov-west-1:000000000000:t"},
+	} {
+		client := sns.New(clientOf(b.server, c.key).Options(), func(o *sns.Options) { o.Region = c.region })
+		arn := *must(client.CreateTopic(b.ctx, &sns.CreateTopicInput{Name: aws.String("t")}))(t).TopicArn
+		listed := must(client.ListTopics(b.ctx, &sns.ListTopicsInput{}))(t).Topics
+		if arn != c.want || len(listed) != 1 || *listed[0].TopicArn != c.want {
+			t.Errorf("%s in %s: %s, listed %d, want %s", c.key, c.region, arn, len(listed), c.want)
+		}
+		all = append(all, arn)
+	}
+	slices.Sort(all)
+	var seen []string
+	for _, v := range b.server.Topics() {
+		seen = append(seen, v.ARN)
+	}
+	if diff := cmp.Diff(all, seen); diff != "" {
+		t.Errorf("topics (-want +got):\n%s", diff)
+	}
+}
+
 func TestDeleteTopicEndsItsSubscriptions(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
