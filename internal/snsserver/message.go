@@ -2,6 +2,7 @@ package snsserver
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -115,12 +116,17 @@ func readAttribute(in *wireAttribute, place string) (attribute, *Error) {
 	if r, bad := badCharacter(a.text); bad {
 		return a, errParameterValue.with("Invalid character '#x%X' was found in the message attribute '%s'.", r, in.name)
 	}
-	if kind == "Number" {
-		if _, err := strconv.ParseFloat(a.text, 64); err != nil {
-			return a, errParameterValue.with("Could not cast message attribute '%s' value to number.", in.name)
-		}
+	if kind == "Number" && !decimal(a.text) {
+		return a, errParameterValue.with("Could not cast message attribute '%s' value to number.", in.name)
 	}
 	return a, nil
+}
+
+// decimal tells whether s is a number as people write it: ParseFloat takes NaN
+// and hexadecimals as well.
+func decimal(s string) bool {
+	_, err := strconv.ParseFloat(s, 64)
+	return (err == nil || errors.Is(err, strconv.ErrRange)) && strings.Trim(s, "+-.eE0123456789") == ""
 }
 
 // badCharacter finds the first character that SNS and SQS refuse:

@@ -73,6 +73,9 @@ func TestPublishRefused(t *testing.T) {
 		{"an attribute with an empty value", attribute("a", "String", ""), "ParameterValueInvalid: The message attribute 'a' must contain non-empty message attribute value for message attribute type 'String'."},
 		{"text in the wrong field", attribute("a", "Binary", "x"), "ParameterValueInvalid: The message attribute 'a' with type 'Binary' must use field 'Binary'."},
 		{"a number that is none", attribute("a", "Number", "x"), "ParameterValueInvalid: Could not cast message attribute 'a' value to number."},
+		{"a number that is not one", attribute("a", "Number", "NaN"), "ParameterValueInvalid: Could not cast message attribute 'a' value to number."},
+		{"a hexadecimal number", attribute("a", "Number", "0x10"), "ParameterValueInvalid: Could not cast message attribute 'a' value to number."},
+		{"a large number", attribute("a", "Number", "-1.5E+126"), "<nil>"},
 		{"bytes", attribute("a", "Binary.png", []byte{1}), "<nil>"},
 	} {
 		in := &sns.PublishInput{TopicArn: &standard, Message: aws.String("hello")}
