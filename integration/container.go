@@ -51,11 +51,11 @@ func findDocker() (provider *testcontainers.DockerProvider, err error) {
 		return nil, fmt.Errorf("no Docker: %w", err)
 	}
 	if _, err := provider.Client().Ping(ctx, client.PingOptions{}); err != nil {
-		return nil, fmt.Errorf("Docker does not answer: %w", err)
+		return nil, fmt.Errorf("no answer from Docker: %w", err)
 	}
 	host := provider.Client().DaemonHost()
 	if !strings.HasPrefix(host, "unix://") && !strings.HasPrefix(host, "npipe://") {
-		return nil, fmt.Errorf("Docker at %s is not on this machine's own socket", host)
+		return nil, fmt.Errorf("the Docker at %s is not on this machine's own socket", host)
 	}
 	return provider, sweep(ctx, provider.Client())
 }
@@ -105,7 +105,7 @@ func runContainer(ctx context.Context, image, port string, env map[string]string
 	}
 	addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(int(outside.Num())))
 	if err := waitReady(ctx, c, func(ctx context.Context) error { return ready(ctx, addr) }); err != nil {
-		return "", fmt.Errorf("container of %s is not ready: %w%s", image, err, lastWords(c))
+		return "", fmt.Errorf("container of %s is not ready: %w%s", image, err, lastWords(ctx, c))
 	}
 	return addr, nil
 }
@@ -129,8 +129,8 @@ func waitReady(ctx context.Context, c testcontainers.Container, ready func(conte
 }
 
 // lastWords is the end of what a container said.
-func lastWords(c testcontainers.Container) string {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+func lastWords(ctx context.Context, c testcontainers.Container) string {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	logs, err := c.Logs(ctx)
 	if err != nil {
@@ -151,7 +151,7 @@ func haveImage(ctx context.Context, cli client.APIClient, image string) error {
 		return err
 	}
 	if !isSet(os.Getenv("HOLDFAST_PULL")) {
-		return fmt.Errorf("Docker has no image %s: docker pull it, or set HOLDFAST_PULL=1", image)
+		return fmt.Errorf("no image %s in Docker: docker pull it, or set HOLDFAST_PULL=1", image)
 	}
 	pull, err := cli.ImagePull(ctx, image, client.ImagePullOptions{})
 	if err != nil {

@@ -192,10 +192,8 @@ func checkRedis(t *testing.T, rdb *redis.Client) {
 	}
 }
 
-// leftovers is what a killed run would leave: a redis-server with its folder, and a
-// container where Docker is.
-type leftovers struct{ dir, redis, container string }
-
+// leaveVariable makes this test binary one that starts a redis-server, and a container
+// where an image is named, and waits to be killed.
 const leaveVariable = "HOLDFAST_INTEGRATION_TEST_LEAVE"
 
 func TestMain(m *testing.M) {
@@ -203,7 +201,7 @@ func TestMain(m *testing.M) {
 		leave()
 	}
 	if os.Getenv(workerVariable) != "" {
-		work()
+		os.Exit(work())
 	}
 	os.Exit(m.Run())
 }

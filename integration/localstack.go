@@ -24,8 +24,9 @@ import (
 const (
 	// DefaultImage is the last LocalStack that needs no token.
 	DefaultImage = "localstack/localstack:4.14.0"
-	// Region and Account are where queues and topics live.
-	Region  = "us-east-1"
+	// Region is where queues and topics live.
+	Region = "us-east-1"
+	// Account is theirs: LocalStack's for credentials that name none.
 	Account = "000000000000"
 
 	localstackPort = "4566/tcp"

@@ -29,12 +29,12 @@ const workerVisibility = 5 * time.Second
 // work is the worker process: a consumer with idempotency whose handler writes its
 // beginning and end, with the fence, to a list in Redis. The list is the one order of
 // all that happened in all processes.
-func work() {
+func work() (status int) {
 	part := strings.Split(os.Getenv(workerVariable), "\n")
 	name, endpoint, queue, network, addr, log := part[0], part[1], part[2], part[3], part[4], part[5]
-	fail := func(err error) {
+	fail := func(err error) int {
 		fmt.Fprintln(os.Stderr, name, err)
-		os.Exit(1)
+		return 1
 	}
 	rdb := redis.NewClient(&redis.Options{Network: network, Addr: addr, MaxRetries: 1, ContextTimeoutEnabled: true})
 	handler := func(ctx context.Context, m *holdfast.Message) error {
@@ -60,14 +60,14 @@ func work() {
 		Concurrency: 4, Prefetch: 4, Visibility: workerVisibility, Wait: time.Second, StopTimeout: 10 * time.Second,
 	})
 	if err != nil {
-		fail(err)
+		return fail(err)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	if err := c.Run(ctx); err != nil {
-		fail(err)
+		return fail(err)
 	}
-	os.Exit(0)
+	return 0
 }
 
 // worker is a worker process as the test sees it.
@@ -99,9 +99,9 @@ type history struct {
 }
 
 // readHistory replays the list. A worker that was killed lets go of what it had begun.
-func readHistory(t *testing.T, rdb *redis.Client, log string, killed map[string]bool) *history {
+func readHistory(ctx context.Context, t *testing.T, rdb *redis.Client, log string, killed map[string]bool) *history {
 	t.Helper()
-	lines, err := rdb.LRange(t.Context(), log, 0, -1).Result()
+	lines, err := rdb.LRange(ctx, log, 0, -1).Result()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,8 +160,8 @@ func TestRollingRestart(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()
 	ended := func(n int) func(context.Context) error {
-		return func(context.Context) error {
-			if got := len(readHistory(t, rdb, log, nil).ended); got < n {
+		return func(ctx context.Context) error {
+			if got := len(readHistory(ctx, t, rdb, log, nil).ended); got < n {
 				return fmt.Errorf("%d of %d orders have ended", got, n)
 			}
 			return nil
@@ -175,8 +175,8 @@ func TestRollingRestart(t *testing.T) {
 	}
 
 	wait("before the kill", ended(10))
-	wait("a worker in the middle of its work", func(context.Context) error {
-		for _, holder := range readHistory(t, rdb, log, nil).open {
+	wait("a worker in the middle of its work", func(ctx context.Context) error {
+		for _, holder := range readHistory(ctx, t, rdb, log, nil).open {
 			if holder == "w1" {
 				return workers[0].cmd.Process.Kill()
 			}
@@ -185,7 +185,7 @@ func TestRollingRestart(t *testing.T) {
 	})
 	<-workers[0].done
 	killed := map[string]bool{"w1": true}
-	left := len(readHistory(t, rdb, log, nil).open)
+	left := len(readHistory(ctx, t, rdb, log, nil).open)
 	t.Logf("killed w1; begun and not ended by anyone at that moment: %d", left)
 
 	workers[0] = startWorker(t, "w3", stack, q, rdb, log)
@@ -208,7 +208,7 @@ func TestRollingRestart(t *testing.T) {
 		}
 	}
 
-	h := readHistory(t, rdb, log, killed)
+	h := readHistory(ctx, t, rdb, log, killed)
 	for _, p := range h.problems {
 		t.Error(p)
 	}

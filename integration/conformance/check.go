@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -29,12 +30,15 @@ type Case struct {
 
 // Check runs one case and gathers what does not hold. It is for one goroutine.
 type Check struct {
-	Ctx context.Context
+	// SQS is a client of the backend.
 	SQS *sqs.Client
 
+	tb       testing.TB // for its context
 	problems []string
 	cleanup  []func()
 }
+
+func (c *Check) ctx() context.Context { return c.tb.Context() }
 
 // gaveUp is the panic that ends a case early.
 type gaveUp struct{}
@@ -138,13 +142,13 @@ func pairs(kv []string) map[string]string {
 
 // create makes a queue of a new name, with attributes given as names and values.
 func (c *Check) create(name string, attributes ...string) (url string, err error) {
-	made, err := c.SQS.CreateQueue(c.Ctx, &sqs.CreateQueueInput{QueueName: &name, Attributes: pairs(attributes)})
+	made, err := c.SQS.CreateQueue(c.ctx(), &sqs.CreateQueueInput{QueueName: &name, Attributes: pairs(attributes)})
 	if err != nil {
 		return "", err
 	}
 	c.cleanup = append(c.cleanup, func() {
 		// The queue may be gone: some cases delete it.
-		_, _ = c.SQS.DeleteQueue(c.Ctx, &sqs.DeleteQueueInput{QueueUrl: made.QueueUrl})
+		_, _ = c.SQS.DeleteQueue(c.ctx(), &sqs.DeleteQueueInput{QueueUrl: made.QueueUrl})
 	})
 	return *made.QueueUrl, nil
 }
@@ -165,13 +169,13 @@ func (c *Check) fifo(attributes ...string) (url string) {
 
 // set is SetQueueAttributes.
 func (c *Check) set(url string, attributes ...string) error {
-	_, err := c.SQS.SetQueueAttributes(c.Ctx, &sqs.SetQueueAttributesInput{QueueUrl: &url, Attributes: pairs(attributes)})
+	_, err := c.SQS.SetQueueAttributes(c.ctx(), &sqs.SetQueueAttributesInput{QueueUrl: &url, Attributes: pairs(attributes)})
 	return err
 }
 
 // attributes is GetQueueAttributes, or ends the case.
 func (c *Check) attributes(url string, names ...types.QueueAttributeName) map[string]string {
-	got, err := c.SQS.GetQueueAttributes(c.Ctx, &sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: names})
+	got, err := c.SQS.GetQueueAttributes(c.ctx(), &sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: names})
 	c.ok(err)
 	return got.Attributes
 }
@@ -197,7 +201,7 @@ func (c *Check) trySend(url, body string, change ...func(*sqs.SendMessageInput))
 	for _, f := range change {
 		f(in)
 	}
-	return c.SQS.SendMessage(c.Ctx, in)
+	return c.SQS.SendMessage(c.ctx(), in)
 }
 
 // send is SendMessage, or ends the case.
@@ -226,7 +230,7 @@ func (c *Check) tryReceive(url string, change ...func(*sqs.ReceiveMessageInput))
 	for _, f := range change {
 		f(in)
 	}
-	out, err := c.SQS.ReceiveMessage(c.Ctx, in)
+	out, err := c.SQS.ReceiveMessage(c.ctx(), in)
 	if err != nil {
 		return nil, err
 	}
@@ -278,12 +282,12 @@ func (c *Check) none(url string) {
 }
 
 func (c *Check) remove(url string, handle *string) error {
-	_, err := c.SQS.DeleteMessage(c.Ctx, &sqs.DeleteMessageInput{QueueUrl: &url, ReceiptHandle: handle})
+	_, err := c.SQS.DeleteMessage(c.ctx(), &sqs.DeleteMessageInput{QueueUrl: &url, ReceiptHandle: handle})
 	return err
 }
 
 func (c *Check) extend(url string, handle *string, seconds int32) error {
-	_, err := c.SQS.ChangeMessageVisibility(c.Ctx, &sqs.ChangeMessageVisibilityInput{QueueUrl: &url, ReceiptHandle: handle, VisibilityTimeout: seconds})
+	_, err := c.SQS.ChangeMessageVisibility(c.ctx(), &sqs.ChangeMessageVisibilityInput{QueueUrl: &url, ReceiptHandle: handle, VisibilityTimeout: seconds})
 	return err
 }
 
@@ -291,7 +295,7 @@ func (c *Check) extend(url string, handle *string, seconds int32) error {
 func (c *Check) sleep(d time.Duration) {
 	select {
 	case <-time.After(d):
-	case <-c.Ctx.Done():
+	case <-c.ctx().Done():
 	}
 }
 

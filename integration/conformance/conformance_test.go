@@ -15,7 +15,7 @@ import (
 // TestMain lets more cases run at once than there are processors: most of them wait.
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if err := flag.Set("test.parallel", "16"); err != nil {
+	if err := flag.Set("test.parallel", "32"); err != nil {
 		panic(err)
 	}
 	os.Exit(m.Run())
@@ -23,43 +23,45 @@ func TestMain(m *testing.M) {
 
 func TestInProcess(t *testing.T) {
 	t.Parallel()
-	finish(t, Run(t, Backend{
-		Name: "sqstest in the process",
-		Case: func(t *testing.T, run func(*testing.T, *sqs.Client)) {
-			synctest.Test(t, func(t *testing.T) { run(t, sqstest.New(t).SQS()) })
-		},
-	}, SQS()))
+	Test(t, inProcess(), SQS(), finish(t))
 }
 
 func TestOnAPort(t *testing.T) {
 	t.Parallel()
 	srv := sqstest.New(t)
-	url := srv.Listen(t)
-	finish(t, Run(t, Backend{
-		Name: "sqstest on a port",
-		Case: func(t *testing.T, run func(*testing.T, *sqs.Client)) { run(t, srv.SQS(sqstest.At(url))) },
-	}, SQS()))
+	Test(t, onNetwork("sqstest on a port", srv.SQS(sqstest.At(srv.Listen(t)))), SQS(), finish(t))
 }
 
 func TestLocalStack(t *testing.T) {
 	t.Parallel()
 	stack := integration.LocalStack(t)
 	t.Logf("LocalStack: %s at %s", stack.Source, stack.URL)
-	finish(t, Run(t, Backend{
-		Name:       "LocalStack",
-		Case:       func(t *testing.T, run func(*testing.T, *sqs.Client)) { run(t, stack.SQS) },
-		Departures: LocalStackDepartures(),
-	}, SQS()))
+	backend := onNetwork("LocalStack", stack.SQS)
+	backend.Departures = LocalStackDepartures()
+	Test(t, backend, SQS(), finish(t))
 }
 
-// finish logs a result, and writes it to the file named by HOLDFAST_CONFORMANCE_REPORT.
-func finish(t *testing.T, r *Result) {
-	t.Helper()
-	t.Log(r)
-	results.add(r)
-	if path := os.Getenv("HOLDFAST_CONFORMANCE_REPORT"); path != "" {
-		if err := os.WriteFile(path, []byte(Markdown(results.all())), 0o644); err != nil {
-			t.Error(err)
+// inProcess gives each case a server and a bubble of virtual time of its own.
+func inProcess() Backend {
+	return Backend{Name: "sqstest in the process", Case: func(t *testing.T, run func(*testing.T, *sqs.Client)) {
+		synctest.Test(t, func(t *testing.T) { run(t, sqstest.New(t).SQS()) })
+	}}
+}
+
+// onNetwork gives all cases one server, in real time.
+func onNetwork(name string, client *sqs.Client) Backend {
+	return Backend{Name: name, Case: func(t *testing.T, run func(*testing.T, *sqs.Client)) { run(t, client) }}
+}
+
+// finish logs results, and writes them to the file named by HOLDFAST_CONFORMANCE_REPORT.
+func finish(t *testing.T) func(*Result) {
+	return func(r *Result) {
+		t.Log(r)
+		results.add(r)
+		if path := os.Getenv("HOLDFAST_CONFORMANCE_REPORT"); path != "" {
+			if err := os.WriteFile(path, []byte(Markdown(results.all())), 0o644); err != nil {
+				t.Error(err)
+			}
 		}
 	}
 }

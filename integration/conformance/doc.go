@@ -2,7 +2,7 @@
 //
 // The cases are written from AWS's API reference, its developer guide and the models in
 // the SDK, not from what a server does. They run unchanged against sqstest in the
-// process (in virtual time), sqstest on a port, and LocalStack: [Run] takes any backend
+// process (in virtual time), sqstest on a port, and LocalStack: [Test] takes any backend
 // for which the SDK makes a client. SNS cases come beside them as another list.
 //
 // Where a backend departs from what AWS documents, the departure is listed by the

@@ -30,10 +30,12 @@ type Departure struct {
 	Reason string
 }
 
-// Run runs cases against a backend in parallel subtests and returns what came of it
-// when all have ended. Known departures pass, once they are seen; one that is not seen
-// any more fails.
-func Run(t *testing.T, b Backend, cases []Case) *Result {
+// Test runs cases against a backend in parallel subtests of t and reports what came of
+// them when all have ended. Known departures pass, once they are seen; one that is not
+// seen any more fails.
+//
+//nolint:tparallel // whether t itself is parallel is its caller's to say
+func Test(t *testing.T, b Backend, cases []Case, report func(*Result)) {
 	t.Helper()
 	known := map[string]Departure{}
 	for _, d := range b.Departures {
@@ -44,33 +46,31 @@ func Run(t *testing.T, b Backend, cases []Case) *Result {
 	}
 	result := &Result{Backend: b.Name, Cases: len(cases)}
 	var mu sync.Mutex // guards result
-	t.Run(b.Name, func(t *testing.T) {
-		for _, one := range cases {
-			departure, departs := known[one.Name]
-			delete(known, one.Name)
-			t.Run(one.Name, func(t *testing.T) {
-				t.Parallel()
-				var problems []string
-				b.Case(t, func(t *testing.T, client *sqs.Client) {
-					problems = (&Check{Ctx: t.Context(), SQS: client}).run(one.Run)
-				})
-				mu.Lock()
-				defer mu.Unlock()
-				switch wrong := judge(problems, departure, departs); {
-				case wrong != "":
-					t.Errorf("%s\nAWS documents it in %s", wrong, one.Doc)
-				case departs:
-					result.Departed = append(result.Departed, departure)
-				default:
-					result.Held++
-				}
+	for _, one := range cases {
+		departure, departs := known[one.Name]
+		delete(known, one.Name)
+		t.Run(one.Name, func(t *testing.T) {
+			t.Parallel()
+			var problems []string
+			b.Case(t, func(t *testing.T, client *sqs.Client) {
+				problems = (&Check{SQS: client, tb: t}).run(one.Run)
 			})
-		}
-	})
+			mu.Lock()
+			defer mu.Unlock()
+			switch wrong := judge(problems, departure, departs); {
+			case wrong != "":
+				t.Errorf("%s\nAWS documents it in %s", wrong, one.Doc)
+			case departs:
+				result.Departed = append(result.Departed, departure)
+			default:
+				result.Held++
+			}
+		})
+	}
 	for name := range known {
 		t.Errorf("departure %q of %s names no case", name, b.Name)
 	}
-	return result
+	t.Cleanup(func() { report(result) })
 }
 
 // judge says what is wrong about a case's problems, given what is known; "" is fine.

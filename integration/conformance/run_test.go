@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
@@ -54,7 +55,7 @@ func TestJudge(t *testing.T) {
 func TestACheckGathersWhatDoesNotHold(t *testing.T) {
 	t.Parallel()
 	client := sqstest.New(t).SQS()
-	run := func(body func(c *Check)) []string { return (&Check{Ctx: t.Context(), SQS: client}).run(body) }
+	run := func(body func(c *Check)) []string { return (&Check{SQS: client, tb: t}).run(body) }
 
 	got := run(func(c *Check) {
 		c.refused(nil, "QueueDoesNotExist")
@@ -71,15 +72,27 @@ func TestACheckGathersWhatDoesNotHold(t *testing.T) {
 		t.Errorf("problems (-want +got):\n%s", diff)
 	}
 
-	var url string
-	if got := run(func(c *Check) { url = c.queue(); c.one(url) }); len(got) != 1 || got[0] != "received 0 messages, want 1" {
-		t.Errorf("problems %q", got)
-	}
-	_, err := client.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: &url})
-	var gone *types.QueueDoesNotExist
-	if !errors.As(err, &gone) {
-		t.Errorf("the queue of a case that gave up: %v", err)
-	}
+}
+
+func TestACheckClearsUpAfterACaseThatGaveUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) { // the case waits
+		client := sqstest.New(t).SQS()
+		var url string
+		got := (&Check{SQS: client, tb: t}).run(func(c *Check) {
+			url = c.queue()
+			c.one(url)
+			c.errorf("not reached")
+		})
+		if len(got) != 1 || got[0] != "received 0 messages, want 1" {
+			t.Errorf("problems %q", got)
+		}
+		_, err := client.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: &url})
+		var gone *types.QueueDoesNotExist
+		if !errors.As(err, &gone) {
+			t.Errorf("its queue: %v", err)
+		}
+	})
 }
 
 func TestMarkdown(t *testing.T) {

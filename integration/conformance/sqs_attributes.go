@@ -97,7 +97,7 @@ func attributeCases() []Case {
 		}},
 		{"GetQueueAttributes/refuses an unknown name", "GetQueueAttributes, InvalidAttributeName", func(c *Check) {
 			url := c.queue()
-			_, err := c.SQS.GetQueueAttributes(c.Ctx, &sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: []types.QueueAttributeName{"Colour"}})
+			_, err := c.SQS.GetQueueAttributes(c.ctx(), &sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: []types.QueueAttributeName{"Colour"}})
 			c.refused(err, "InvalidAttributeName")
 		}},
 		{"GetQueueAttributes/names the queue by region, account and name", "GetQueueAttributes, QueueArn", func(c *Check) {

@@ -1,8 +1,8 @@
 package conformance
 
 import (
-	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -12,7 +12,7 @@ import (
 
 // sendAll is SendMessageBatch.
 func (c *Check) sendAll(url string, entries ...types.SendMessageBatchRequestEntry) (*sqs.SendMessageBatchOutput, error) {
-	return c.SQS.SendMessageBatch(c.Ctx, &sqs.SendMessageBatchInput{QueueUrl: &url, Entries: entries})
+	return c.SQS.SendMessageBatch(c.ctx(), &sqs.SendMessageBatchInput{QueueUrl: &url, Entries: entries})
 }
 
 func entry(id, body string) types.SendMessageBatchRequestEntry {
@@ -23,7 +23,7 @@ func entry(id, body string) types.SendMessageBatchRequestEntry {
 func entries(n int) []types.SendMessageBatchRequestEntry {
 	var all []types.SendMessageBatchRequestEntry
 	for i := range n {
-		all = append(all, entry(fmt.Sprint(i), fmt.Sprint(i)))
+		all = append(all, entry(strconv.Itoa(i), strconv.Itoa(i)))
 	}
 	return all
 }
@@ -40,7 +40,7 @@ var batchCalls = []batchCall{
 		for _, id := range ids {
 			in.Entries = append(in.Entries, entry(id, "x"))
 		}
-		_, err := c.SQS.SendMessageBatch(c.Ctx, in)
+		_, err := c.SQS.SendMessageBatch(c.ctx(), in)
 		return err
 	}},
 	{"DeleteMessageBatch", func(c *Check, url string, ids []string) error {
@@ -50,7 +50,7 @@ var batchCalls = []batchCall{
 		for _, id := range ids {
 			in.Entries = append(in.Entries, types.DeleteMessageBatchRequestEntry{Id: &id, ReceiptHandle: handle})
 		}
-		_, err := c.SQS.DeleteMessageBatch(c.Ctx, in)
+		_, err := c.SQS.DeleteMessageBatch(c.ctx(), in)
 		return err
 	}},
 	{"ChangeMessageVisibilityBatch", func(c *Check, url string, ids []string) error {
@@ -60,7 +60,7 @@ var batchCalls = []batchCall{
 		for _, id := range ids {
 			in.Entries = append(in.Entries, types.ChangeMessageVisibilityBatchRequestEntry{Id: &id, ReceiptHandle: handle, VisibilityTimeout: 60})
 		}
-		_, err := c.SQS.ChangeMessageVisibilityBatch(c.Ctx, in)
+		_, err := c.SQS.ChangeMessageVisibilityBatch(c.ctx(), in)
 		return err
 	}},
 }
@@ -100,9 +100,9 @@ func batchCases() []Case {
 			case "SendMessageBatch":
 				_, err = c.sendAll(url, entry("a", "x"))
 			case "DeleteMessageBatch":
-				_, err = c.SQS.DeleteMessageBatch(c.Ctx, &sqs.DeleteMessageBatchInput{QueueUrl: &url, Entries: []types.DeleteMessageBatchRequestEntry{{Id: aws.String("a"), ReceiptHandle: aws.String("h")}}})
+				_, err = c.SQS.DeleteMessageBatch(c.ctx(), &sqs.DeleteMessageBatchInput{QueueUrl: &url, Entries: []types.DeleteMessageBatchRequestEntry{{Id: aws.String("a"), ReceiptHandle: aws.String("h")}}})
 			default:
-				_, err = c.SQS.ChangeMessageVisibilityBatch(c.Ctx, &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &url, Entries: []types.ChangeMessageVisibilityBatchRequestEntry{{Id: aws.String("a"), ReceiptHandle: aws.String("h")}}})
+				_, err = c.SQS.ChangeMessageVisibilityBatch(c.ctx(), &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &url, Entries: []types.ChangeMessageVisibilityBatchRequestEntry{{Id: aws.String("a"), ReceiptHandle: aws.String("h")}}})
 			}
 			c.refused(err, "QueueDoesNotExist")
 		}})
@@ -170,9 +170,9 @@ func batchCases() []Case {
 			c.ok(err)
 			in := &sqs.DeleteMessageBatchInput{QueueUrl: &url}
 			for i, m := range c.receive(url, 5) {
-				in.Entries = append(in.Entries, types.DeleteMessageBatchRequestEntry{Id: aws.String(fmt.Sprint(i)), ReceiptHandle: m.ReceiptHandle})
+				in.Entries = append(in.Entries, types.DeleteMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), ReceiptHandle: m.ReceiptHandle})
 			}
-			out, err := c.SQS.DeleteMessageBatch(c.Ctx, in)
+			out, err := c.SQS.DeleteMessageBatch(c.ctx(), in)
 			c.ok(err)
 			c.equal("successful and failed", []int{len(out.Successful), len(out.Failed)}, []int{5, 0})
 			c.equal("in flight", c.attribute(url, "ApproximateNumberOfMessagesNotVisible"), "0")
@@ -180,7 +180,7 @@ func batchCases() []Case {
 		{"DeleteMessageBatch/fails an entry with a made-up handle and deletes the others", "DeleteMessageBatch, Failed; ReceiptHandleIsInvalid", func(c *Check) {
 			url := c.queue()
 			c.send(url, "x")
-			out, err := c.SQS.DeleteMessageBatch(c.Ctx, &sqs.DeleteMessageBatchInput{QueueUrl: &url, Entries: []types.DeleteMessageBatchRequestEntry{
+			out, err := c.SQS.DeleteMessageBatch(c.ctx(), &sqs.DeleteMessageBatchInput{QueueUrl: &url, Entries: []types.DeleteMessageBatchRequestEntry{
 				{Id: aws.String("bad"), ReceiptHandle: aws.String("made up")}, {Id: aws.String("good"), ReceiptHandle: c.one(url).ReceiptHandle},
 			}})
 			c.ok(err)
@@ -202,7 +202,7 @@ func batchCases() []Case {
 				}
 				in.Entries = append(in.Entries, types.ChangeMessageVisibilityBatchRequestEntry{Id: m.Body, ReceiptHandle: m.ReceiptHandle, VisibilityTimeout: timeout})
 			}
-			out, err := c.SQS.ChangeMessageVisibilityBatch(c.Ctx, in)
+			out, err := c.SQS.ChangeMessageVisibilityBatch(c.ctx(), in)
 			c.ok(err)
 			c.equal("successful and failed", []int{len(out.Successful), len(out.Failed)}, []int{2, 0})
 			c.equal("back at once", bodies(c.receive(url, 1)), []string{"0"})
@@ -219,7 +219,7 @@ func batchCases() []Case {
 				}
 				in.Entries = append(in.Entries, types.ChangeMessageVisibilityBatchRequestEntry{Id: m.Body, ReceiptHandle: m.ReceiptHandle, VisibilityTimeout: timeout})
 			}
-			out, err := c.SQS.ChangeMessageVisibilityBatch(c.Ctx, in)
+			out, err := c.SQS.ChangeMessageVisibilityBatch(c.ctx(), in)
 			c.ok(err)
 			if len(out.Successful) != 1 || len(out.Failed) != 1 {
 				c.fatalf("%d successful, %d failed", len(out.Successful), len(out.Failed))

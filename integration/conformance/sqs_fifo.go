@@ -1,7 +1,7 @@
 package conformance
 
 import (
-	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -54,7 +54,7 @@ func fifoCases() []Case {
 			url := c.fifo()
 			var last string
 			for i := range 3 {
-				n := aws.ToString(c.send(url, "x", group("g", fmt.Sprint(i))).SequenceNumber)
+				n := aws.ToString(c.send(url, "x", group("g", strconv.Itoa(i))).SequenceNumber)
 				if len(n) != 20 || n <= last {
 					c.errorf("%q after %q", n, last)
 				}

@@ -94,7 +94,7 @@ func queueCases() []Case {
 			name := integration.Unique("again")
 			url, err := c.create(name)
 			c.ok(err)
-			_, err = c.SQS.DeleteQueue(c.Ctx, &sqs.DeleteQueueInput{QueueUrl: &url})
+			_, err = c.SQS.DeleteQueue(c.ctx(), &sqs.DeleteQueueInput{QueueUrl: &url})
 			c.ok(err)
 			_, err = c.create(name)
 			c.refused(err, "QueueDeletedRecently")
@@ -103,7 +103,7 @@ func queueCases() []Case {
 			name := integration.Unique("found")
 			url, err := c.create(name)
 			c.ok(err)
-			got, err := c.SQS.GetQueueUrl(c.Ctx, &sqs.GetQueueUrlInput{QueueName: &name})
+			got, err := c.SQS.GetQueueUrl(c.ctx(), &sqs.GetQueueUrlInput{QueueName: &name})
 			c.ok(err)
 			c.equal("URL", *got.QueueUrl, url)
 		}},
@@ -111,7 +111,7 @@ func queueCases() []Case {
 			name := integration.Unique("found")
 			url, err := c.create(name)
 			c.ok(err)
-			got, err := c.SQS.GetQueueUrl(c.Ctx, &sqs.GetQueueUrlInput{QueueName: &name, QueueOwnerAWSAccountId: aws.String(strings.Split(c.arn(url), ":")[4])})
+			got, err := c.SQS.GetQueueUrl(c.ctx(), &sqs.GetQueueUrlInput{QueueName: &name, QueueOwnerAWSAccountId: aws.String(strings.Split(c.arn(url), ":")[4])})
 			c.ok(err)
 			c.equal("URL", *got.QueueUrl, url)
 		}},
@@ -119,11 +119,11 @@ func queueCases() []Case {
 			name := integration.Unique("found")
 			_, err := c.create(name)
 			c.ok(err)
-			_, err = c.SQS.GetQueueUrl(c.Ctx, &sqs.GetQueueUrlInput{QueueName: &name, QueueOwnerAWSAccountId: aws.String("111122223333")})
+			_, err = c.SQS.GetQueueUrl(c.ctx(), &sqs.GetQueueUrlInput{QueueName: &name, QueueOwnerAWSAccountId: aws.String("111122223333")})
 			c.refused(err, "QueueDoesNotExist")
 		}},
 		{"GetQueueUrl/does not find what is not there", "GetQueueUrl, QueueDoesNotExist", func(c *Check) {
-			_, err := c.SQS.GetQueueUrl(c.Ctx, &sqs.GetQueueUrlInput{QueueName: aws.String(integration.Unique("none"))})
+			_, err := c.SQS.GetQueueUrl(c.ctx(), &sqs.GetQueueUrlInput{QueueName: aws.String(integration.Unique("none"))})
 			c.refused(err, "QueueDoesNotExist")
 		}},
 		{"ListQueues/lists by prefix", "ListQueues, QueueNamePrefix", func(c *Check) {
@@ -133,7 +133,7 @@ func queueCases() []Case {
 			b, err := c.create(prefix + "-b")
 			c.ok(err)
 			c.queue()
-			got, err := c.SQS.ListQueues(c.Ctx, &sqs.ListQueuesInput{QueueNamePrefix: &prefix})
+			got, err := c.SQS.ListQueues(c.ctx(), &sqs.ListQueuesInput{QueueNamePrefix: &prefix})
 			c.ok(err)
 			slices.Sort(got.QueueUrls)
 			c.equal("URLs", got.QueueUrls, []string{a, b})
@@ -142,7 +142,7 @@ func queueCases() []Case {
 			prefix := integration.Unique("list")
 			_, err := c.create(prefix)
 			c.ok(err)
-			got, err := c.SQS.ListQueues(c.Ctx, &sqs.ListQueuesInput{QueueNamePrefix: aws.String(strings.ToUpper(prefix))})
+			got, err := c.SQS.ListQueues(c.ctx(), &sqs.ListQueuesInput{QueueNamePrefix: aws.String(strings.ToUpper(prefix))})
 			c.ok(err)
 			c.equal("URLs", len(got.QueueUrls), 0)
 		}},
@@ -154,15 +154,15 @@ func queueCases() []Case {
 				c.ok(err)
 				want = append(want, url)
 			}
-			first, err := c.SQS.ListQueues(c.Ctx, &sqs.ListQueuesInput{QueueNamePrefix: &prefix, MaxResults: aws.Int32(2)})
+			first, err := c.SQS.ListQueues(c.ctx(), &sqs.ListQueuesInput{QueueNamePrefix: &prefix, MaxResults: aws.Int32(2)})
 			c.ok(err)
 			c.equal("URLs on the first page", len(first.QueueUrls), 2)
 			if first.NextToken == nil {
 				c.fatalf("no NextToken")
 			}
-			second, err := c.SQS.ListQueues(c.Ctx, &sqs.ListQueuesInput{QueueNamePrefix: &prefix, MaxResults: aws.Int32(2), NextToken: first.NextToken})
+			second, err := c.SQS.ListQueues(c.ctx(), &sqs.ListQueuesInput{QueueNamePrefix: &prefix, MaxResults: aws.Int32(2), NextToken: first.NextToken})
 			c.ok(err)
-			all := append(first.QueueUrls, second.QueueUrls...)
+			all := slices.Concat(first.QueueUrls, second.QueueUrls)
 			slices.Sort(all)
 			c.equal("URLs", all, want)
 			if aws.ToString(second.NextToken) != "" {
@@ -170,20 +170,20 @@ func queueCases() []Case {
 			}
 		}},
 		{"ListQueues/refuses pages of more than 1,000", "ListQueues, MaxResults", func(c *Check) {
-			_, err := c.SQS.ListQueues(c.Ctx, &sqs.ListQueuesInput{MaxResults: aws.Int32(1001)})
+			_, err := c.SQS.ListQueues(c.ctx(), &sqs.ListQueuesInput{MaxResults: aws.Int32(1001)})
 			c.refused(err, "")
 		}},
 		{"DeleteQueue/deletes a queue with its messages", "DeleteQueue", func(c *Check) {
 			url := c.queue()
 			c.send(url, "x")
-			_, err := c.SQS.DeleteQueue(c.Ctx, &sqs.DeleteQueueInput{QueueUrl: &url})
+			_, err := c.SQS.DeleteQueue(c.ctx(), &sqs.DeleteQueueInput{QueueUrl: &url})
 			c.ok(err)
 			_, err = c.trySend(url, "y")
 			c.refused(err, "QueueDoesNotExist")
 		}},
 		{"DeleteQueue/refuses a queue that is not there", "DeleteQueue, QueueDoesNotExist", func(c *Check) {
 			url := noQueue(c.queue())
-			_, err := c.SQS.DeleteQueue(c.Ctx, &sqs.DeleteQueueInput{QueueUrl: &url})
+			_, err := c.SQS.DeleteQueue(c.ctx(), &sqs.DeleteQueueInput{QueueUrl: &url})
 			c.refused(err, "QueueDoesNotExist")
 		}},
 		{"PurgeQueue/deletes all messages, those in flight too", "PurgeQueue", func(c *Check) {
@@ -191,7 +191,7 @@ func queueCases() []Case {
 			c.send(url, "flying")
 			c.one(url, hold(1))
 			c.send(url, "lying")
-			_, err := c.SQS.PurgeQueue(c.Ctx, &sqs.PurgeQueueInput{QueueUrl: &url})
+			_, err := c.SQS.PurgeQueue(c.ctx(), &sqs.PurgeQueueInput{QueueUrl: &url})
 			c.ok(err)
 			got, err := c.tryReceive(url, waiting(2))
 			c.ok(err)
@@ -199,19 +199,19 @@ func queueCases() []Case {
 		}},
 		{"PurgeQueue/refuses a second purge within 60 s", "PurgeQueue, PurgeQueueInProgress", func(c *Check) {
 			url := c.queue()
-			_, err := c.SQS.PurgeQueue(c.Ctx, &sqs.PurgeQueueInput{QueueUrl: &url})
+			_, err := c.SQS.PurgeQueue(c.ctx(), &sqs.PurgeQueueInput{QueueUrl: &url})
 			c.ok(err)
-			_, err = c.SQS.PurgeQueue(c.Ctx, &sqs.PurgeQueueInput{QueueUrl: &url})
+			_, err = c.SQS.PurgeQueue(c.ctx(), &sqs.PurgeQueueInput{QueueUrl: &url})
 			c.refused(err, "PurgeQueueInProgress")
 		}},
 		{"PurgeQueue/refuses a queue that is not there", "PurgeQueue, QueueDoesNotExist", func(c *Check) {
 			url := noQueue(c.queue())
-			_, err := c.SQS.PurgeQueue(c.Ctx, &sqs.PurgeQueueInput{QueueUrl: &url})
+			_, err := c.SQS.PurgeQueue(c.ctx(), &sqs.PurgeQueueInput{QueueUrl: &url})
 			c.refused(err, "QueueDoesNotExist")
 		}},
 		{"GetQueueAttributes/refuses a queue that is not there", "GetQueueAttributes, QueueDoesNotExist", func(c *Check) {
 			url := noQueue(c.queue())
-			_, err := c.SQS.GetQueueAttributes(c.Ctx, &sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: []types.QueueAttributeName{"All"}})
+			_, err := c.SQS.GetQueueAttributes(c.ctx(), &sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: []types.QueueAttributeName{"All"}})
 			c.refused(err, "QueueDoesNotExist")
 		}},
 		{"SetQueueAttributes/refuses a queue that is not there", "SetQueueAttributes, QueueDoesNotExist", func(c *Check) {

@@ -55,7 +55,7 @@ func receiveCases() []Case {
 			url := c.queue()
 			_, err := c.sendAll(url, entries(3)...)
 			c.ok(err)
-			got, err := c.SQS.ReceiveMessage(c.Ctx, &sqs.ReceiveMessageInput{QueueUrl: &url, WaitTimeSeconds: 5})
+			got, err := c.SQS.ReceiveMessage(c.ctx(), &sqs.ReceiveMessageInput{QueueUrl: &url, WaitTimeSeconds: 5})
 			c.ok(err)
 			c.equal("messages", len(got.Messages), 1)
 		}},
@@ -165,7 +165,7 @@ func visibilityCases() []Case {
 		{"Visibility/hides a message for the queue's VisibilityTimeout", "Amazon SQS visibility timeout", func(c *Check) {
 			url := c.queue("VisibilityTimeout", "2")
 			c.send(url, "x")
-			got, err := c.SQS.ReceiveMessage(c.Ctx, &sqs.ReceiveMessageInput{QueueUrl: &url, WaitTimeSeconds: 5})
+			got, err := c.SQS.ReceiveMessage(c.ctx(), &sqs.ReceiveMessageInput{QueueUrl: &url, WaitTimeSeconds: 5})
 			c.ok(err)
 			began := time.Now()
 			c.equal("messages", len(got.Messages), 1)
@@ -184,7 +184,7 @@ func visibilityCases() []Case {
 			url := c.queue("VisibilityTimeout", "0")
 			c.send(url, "x")
 			for range 2 {
-				got, err := c.SQS.ReceiveMessage(c.Ctx, &sqs.ReceiveMessageInput{QueueUrl: &url, WaitTimeSeconds: 5})
+				got, err := c.SQS.ReceiveMessage(c.ctx(), &sqs.ReceiveMessageInput{QueueUrl: &url, WaitTimeSeconds: 5})
 				c.ok(err)
 				c.equal("messages", len(got.Messages), 1)
 			}
@@ -198,12 +198,12 @@ func visibilityCases() []Case {
 		{"ChangeMessageVisibility/extends a hold, counted from the call", "ChangeMessageVisibility", func(c *Check) {
 			url := c.queue()
 			c.send(url, "x")
-			m := c.one(url, hold(4))
+			m := c.one(url, hold(3))
 			began := time.Now()
 			c.sleep(time.Second)
-			c.ok(c.extend(url, m.ReceiptHandle, 5))
+			c.ok(c.extend(url, m.ReceiptHandle, 3))
 			c.one(url)
-			c.notBefore(began, 5500*time.Millisecond)
+			c.notBefore(began, 3500*time.Millisecond)
 		}},
 		{"ChangeMessageVisibility/shortens a hold", "ChangeMessageVisibility", func(c *Check) {
 			url := c.queue()
@@ -215,7 +215,7 @@ func visibilityCases() []Case {
 			url := c.queue("VisibilityTimeout", "1")
 			c.send(url, "x")
 			bare := func() types.Message {
-				got, err := c.SQS.ReceiveMessage(c.Ctx, &sqs.ReceiveMessageInput{QueueUrl: &url, WaitTimeSeconds: 5})
+				got, err := c.SQS.ReceiveMessage(c.ctx(), &sqs.ReceiveMessageInput{QueueUrl: &url, WaitTimeSeconds: 5})
 				c.ok(err)
 				if len(got.Messages) != 1 {
 					c.fatalf("%d messages", len(got.Messages))
