@@ -176,10 +176,10 @@ func TestLimits(t *testing.T) {
 			_, err := c.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: &url, ReceiptHandle: aws.String("made-up")})
 			return err
 		}, "ReceiptHandleIsInvalid"},
-		{"an operation that is not there", func(ctx context.Context, c *sqs.Client, url string) error {
+		{"no tags", func(ctx context.Context, c *sqs.Client, url string) error {
 			_, err := c.TagQueue(ctx, &sqs.TagQueueInput{QueueUrl: &url, Tags: map[string]string{}})
 			return err
-		}, "InvalidAction"},
+		}, "MissingParameter"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

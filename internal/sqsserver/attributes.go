@@ -17,6 +17,7 @@ type settings struct {
 	redriveText  string
 	redriveAllow string
 	policy       string
+	access       *policy // what policy says, nil without one
 
 	fifo         bool
 	contentDedup bool
@@ -54,7 +55,7 @@ type attributeSpec struct {
 // attributeTable is every queue attribute, in the order of the API reference.
 var attributeTable = []attributeSpec{
 	{name: "Policy",
-		set: func(st *settings, v string) bool { st.policy = v; return v == "" || validPolicy(v) },
+		set: setPolicy,
 		get: func(q *queue) string { return q.settings.policy }},
 	{name: "VisibilityTimeout",
 		set: func(st *settings, v string) bool { return setSeconds(&st.visibility, v, 0, 43200) },
@@ -159,6 +160,21 @@ func (st *settings) apply(attrs map[string]string, creating bool) *Error {
 		st.sqsSSE = false
 	}
 	return nil
+}
+
+// maxPolicy is the longest access policy, in bytes (AWS, "Amazon SQS policy
+// quotas").
+const maxPolicy = 8 << 10
+
+// setPolicy takes an empty text as "no policy", as AWS does.
+func setPolicy(st *settings, text string) bool {
+	st.policy, st.access = text, nil
+	if text == "" {
+		return true
+	}
+	p, err := parsePolicy(text, true)
+	st.access = p
+	return err == nil && len(text) <= maxPolicy
 }
 
 func seconds(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) }

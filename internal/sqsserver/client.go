@@ -34,6 +34,7 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	out := t.server.do(ctx, incoming{
 		target:        r.Header.Get("X-Amz-Target"),
+		contentType:   r.Header.Get("Content-Type"),
 		authorization: r.Header.Get("Authorization"),
 		base:          r.URL.Scheme + "://" + r.URL.Host,
 		body:          body,

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"mime"
 	"strings"
 	"time"
 )
@@ -39,6 +40,15 @@ var operations = map[string]func() request{
 	"DeleteMessageBatch":           func() request { return new(deleteMessageBatch) },
 	"ChangeMessageVisibility":      func() request { return new(changeVisibility) },
 	"ChangeMessageVisibilityBatch": func() request { return new(changeVisibilityBatch) },
+	"TagQueue":                     func() request { return new(tagQueue) },
+	"UntagQueue":                   func() request { return new(untagQueue) },
+	"ListQueueTags":                func() request { return new(listQueueTags) },
+	"AddPermission":                func() request { return new(addPermission) },
+	"RemovePermission":             func() request { return new(removePermission) },
+	"ListDeadLetterSourceQueues":   func() request { return new(listDeadLetterSourceQueues) },
+	"StartMessageMoveTask":         func() request { return new(startMessageMoveTask) },
+	"ListMessageMoveTasks":         func() request { return new(listMessageMoveTasks) },
+	"CancelMessageMoveTask":        func() request { return new(cancelMessageMoveTask) },
 }
 
 // call is one request on its way.
@@ -51,19 +61,6 @@ type call struct {
 	record *Call
 }
 
-// allow asks the server's rule. The caller holds the lock.
-func (s *Server) allow(c *call, arn string) error {
-	if s.authorize == nil {
-		return nil
-	}
-	action := iamAction(c.action)
-	if err := s.authorize(action, arn); err != nil {
-		return errAccessDenied.with("User: arn:aws:iam::%s:user/%s is not authorized to perform: sqs:%s on resource: %s: %v",
-			c.id.account, c.id.sender(), strings.ToLower(action), arn, err)
-	}
-	return nil
-}
-
 // open is the beginning of every operation on an existing queue: find it, ask
 // for permission, do what has become due. The caller holds the lock.
 func (s *Server) open(c *call, url string, now time.Time) (*queue, error) {
@@ -71,7 +68,7 @@ func (s *Server) open(c *call, url string, now time.Time) (*queue, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.allow(c, q.arn); err != nil {
+	if err := s.allow(c, q); err != nil {
 		return nil, err
 	}
 	q.advance(now)
@@ -81,6 +78,7 @@ func (s *Server) open(c *call, url string, now time.Time) (*queue, error) {
 // incoming is a request as both ways in hand it over.
 type incoming struct {
 	target        string // X-Amz-Target
+	contentType   string
 	authorization string
 	base          string
 	body          []byte
@@ -103,8 +101,7 @@ func (s *Server) do(ctx context.Context, in incoming) reply {
 	if err != nil {
 		return s.finish(c, nil, err)
 	}
-	key, _ := splitURL(c.id, r.target())
-	c.name = key.name
+	c.name = s.nameOf(c.id, r.target())
 	c.record = s.log.begin(c, r)
 
 	strike := s.faults.strike(c.action, c.name)
@@ -124,6 +121,9 @@ func (s *Server) do(ctx context.Context, in incoming) reply {
 
 // decode finds the operation and reads its input.
 func decode(in incoming, c *call) (request, error) {
+	if err := checkContentType(in.contentType); err != nil {
+		return nil, err
+	}
 	action, ok := strings.CutPrefix(in.target, targetPrefix)
 	if !ok {
 		return nil, errUnknownAction.with("The action or operation requested is invalid. Verify that the action is typed correctly.")
@@ -140,6 +140,21 @@ func decode(in incoming, c *call) (request, error) {
 		}
 	}
 	return r, nil
+}
+
+// checkContentType lets JSON pass, and requests that do not say what they are.
+func checkContentType(given string) *Error {
+	if given == "" || given == contentType {
+		return nil
+	}
+	media, _, err := mime.ParseMediaType(given)
+	switch {
+	case err == nil && (media == contentType || media == "application/json" || media == "application/x-amz-json-1.1"):
+		return nil
+	case media == "application/x-www-form-urlencoded":
+		return errContentType.with("The query protocol is not spoken here: SDKs since 2024 send %s.", contentType)
+	}
+	return errContentType.with("The content type %.100q is not %s.", given, contentType)
 }
 
 // finish turns a result or an error into the reply and notes it in the log.

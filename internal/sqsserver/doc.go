@@ -10,7 +10,8 @@
 // time, so a Server that is used inside a testing/synctest bubble lives in the
 // bubble's virtual time. There are no background goroutines. What is due
 // (visibility that ends, delays, retention) is done when a call next looks at
-// the queue; only while a long poll waits does a queue hold one timer.
+// the queue; only while a long poll waits, or a move task with a rate runs, does
+// a queue hold a timer.
 //
 // Reading order, the way of a request:
 //
@@ -24,6 +25,7 @@
 //     for tests
 //   - op_*.go: one file per operation or family, each with its wire form; batch.go
 //     and jsonwriter.go write results
+//   - move.go: redrives from dead-letter queues; access.go and policy.go: who may do what
 //   - attributes.go, messageattributes.go, systemattributes.go, redrive.go, receipt.go,
 //     attempts.go, memory.go, digest.go, validate.go, errors.go: the rules these share
 //   - view.go and deliver.go: the way in for tests and for SNS, without HTTP

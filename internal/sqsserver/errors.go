@@ -52,6 +52,7 @@ var (
 	errNoQueue             = modelled("QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue", 400, "The specified queue does not exist.")
 	errQueueExists         = modelled("QueueNameExists", "QueueAlreadyExists", 400, "A queue with this name already exists.")
 	errReceiptHandle       = modelled("ReceiptHandleIsInvalid", "ReceiptHandleIsInvalid", 404, "The input receipt handle is invalid.")
+	errNoResource          = modelled("ResourceNotFoundException", "ResourceNotFoundException", 404, "One or more specified resources don't exist.")
 	errUnsupported         = modelled("UnsupportedOperation", "AWS.SimpleQueueService.UnsupportedOperation", 400, "Error code 400. Unsupported operation.")
 
 	errParameter     = &Error{Shape: "InvalidParameterValueException", Code: "InvalidParameterValue", Status: 400}
@@ -59,6 +60,8 @@ var (
 	errAccessDenied  = &Error{Shape: "AccessDeniedException", Code: "AccessDenied", Status: 403, Message: "Access to the resource is denied."}
 	errUnknownAction = &Error{Shape: "UnknownOperationException", Code: "InvalidAction", Status: 400}
 	errSerialization = &Error{Shape: "SerializationException", Code: "MalformedInput", Status: 400}
+	errContentType   = &Error{Shape: "UnsupportedMediaTypeException", Code: "UnsupportedMediaType", Status: http.StatusUnsupportedMediaType}
+	errBodyTooSlow   = &Error{Shape: "RequestTimeoutException", Code: "RequestTimeout", Status: http.StatusRequestTimeout}
 	errBodyTooLarge  = &Error{Shape: "RequestEntityTooLargeException", Code: "RequestEntityTooLarge", Status: http.StatusRequestEntityTooLarge}
 )
 
@@ -71,7 +74,7 @@ func modelled(shape, code string, status int, message string) *Error {
 func (e *Error) typeName() string {
 	switch e.Shape {
 	case errParameter.Shape, errMissing.Shape, errAccessDenied.Shape, errUnknownAction.Shape,
-		errSerialization.Shape, errBodyTooLarge.Shape:
+		errSerialization.Shape, errContentType.Shape, errBodyTooSlow.Shape, errBodyTooLarge.Shape:
 		return "com.amazon.coral.service#" + e.Shape
 	}
 	return "com.amazonaws.sqs#" + e.Shape

@@ -66,6 +66,9 @@ func (s *fifoShelf) offer(n int, take func(*message) bool) {
 	}
 }
 
+// putBack does nothing: offer takes nothing from a group.
+func (s *fifoShelf) putBack(*message) {}
+
 // echo does nothing: a FIFO queue never has two receives of a message at once.
 func (s *fifoShelf) echo(*message) {}
 

@@ -92,9 +92,30 @@ func FuzzRedriveAllowPolicy(f *testing.F) {
 
 func FuzzPolicy(f *testing.F) {
 	f.Add(`{"Statement":[]}`)
+	f.Add(`{"Statement":{"Effect":"Allow","Principal":{"AWS":["111111111111","arn:aws:iam::1:root"]},"Action":"sqs:Send*","Resource":"*"}}`)
+	f.Add(`{"Statement":[{"Effect":"Deny","NotPrincipal":"*","NotAction":["a"],"NotResource":"b","Condition":{"StringNotEqualsIfExists":{"aws:PrincipalArn":["x",true]},"Null":{"k":"true"}}}]}`)
 	f.Fuzz(func(t *testing.T, text string) {
-		if validPolicy(text) && !json.Valid([]byte(text)) {
-			t.Errorf("%q is a policy", text)
+		for _, ofQueue := range []bool{true, false} {
+			p, err := parsePolicy(text, ofQueue)
+			if err != nil {
+				continue
+			}
+			if !json.Valid([]byte(text)) {
+				t.Errorf("%q is a policy", text)
+			}
+			id := identity{accessKey: "AKID", account: "111111111111"}
+			if allowed, denied := p.ask(id, ofQueue, "SendMessage", "arn:aws:sqs:us-east-1:111111111111:q"); allowed && denied {
+				t.Errorf("%q allows and denies", text)
+			}
+		}
+	})
+}
+
+func FuzzMoveHandle(f *testing.F) {
+	f.Add("eyJ0YXNrSWQiOiJhIiwic291cmNlQXJuIjoiYiJ9")
+	f.Fuzz(func(t *testing.T, text string) {
+		if h, ok := parseMoveHandle(text); ok && (h.TaskID == "" || h.SourceARN == "") {
+			t.Errorf("%q reads as %+v", text, h)
 		}
 	})
 }

@@ -11,6 +11,7 @@ const (
 	DeadLettered Departure = "dead-lettered"
 	Expired      Departure = "expired"
 	Purged       Departure = "purged"
+	Redriven     Departure = "redriven" // by a move task
 )
 
 // record is what tests may still ask about a message when it has gone.

@@ -3,7 +3,9 @@ package sqsserver
 import (
 	"errors"
 	"net/http"
+	"os"
 	"strconv"
+	"time"
 )
 
 // contentType is that of AWS JSON 1.0, in both directions.
@@ -17,7 +19,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var out reply
-	body, err := readBody(r.Body)
+	body, err := s.receiveBody(w, r)
 	var refused *Error
 	switch {
 	case errors.As(err, &refused):
@@ -28,6 +30,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		out = s.do(r.Context(), incoming{
 			target:        r.Header.Get("X-Amz-Target"),
+			contentType:   r.Header.Get("Content-Type"),
 			authorization: r.Header.Get("Authorization"),
 			base:          "http://" + r.Host,
 			body:          body,
@@ -39,6 +42,23 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.header(w.Header(), out)
 	w.WriteHeader(out.status)
 	_, _ = w.Write(out.body) // a client that has gone needs no reply
+}
+
+// receiveBody reads the body within Config.BodyTimeout. The deadline ends with
+// the body: a long poll may take longer.
+func (s *Server) receiveBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if r.ContentLength > maxRequest {
+		return nil, errBodyTooLarge.with("The request is longer than %d bytes.", maxRequest)
+	}
+	control := http.NewResponseController(w)
+	if control.SetReadDeadline(time.Now().Add(s.cfg.BodyTimeout)) == nil { // else w has no connection to wait for
+		defer func() { _ = control.SetReadDeadline(time.Time{}) }()
+	}
+	body, err := readBody(r.Body)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil, errBodyTooSlow.with("The request's body did not come within %v.", s.cfg.BodyTimeout)
+	}
+	return body, err
 }
 
 // header writes a reply's header fields.

@@ -62,6 +62,11 @@ func (id identity) sender() string {
 	return id.account
 }
 
+// principal is the ARN of the caller: a user of the name of its access key.
+func (id identity) principal() string {
+	return "arn:aws:iam::" + id.account + ":user/" + id.sender()
+}
+
 // iamAction is the permission an action needs: batches need that of their
 // single form.
 func iamAction(action string) string { return strings.TrimSuffix(action, "Batch") }

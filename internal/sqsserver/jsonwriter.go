@@ -51,6 +51,11 @@ func (w *jsonWriter) boolean(name string, v bool) {
 	w.b = strconv.AppendBool(w.b, v)
 }
 
+func (w *jsonWriter) number(name string, v int64) {
+	w.key(name)
+	w.b = strconv.AppendInt(w.b, v, 10)
+}
+
 func (w *jsonWriter) bytes(name string, v []byte) {
 	w.key(name)
 	w.b = append(w.b, '"')

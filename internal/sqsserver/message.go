@@ -79,6 +79,17 @@ func (l *messageList) append(m *message) {
 	m.shelved = true
 }
 
+func (l *messageList) prepend(m *message) {
+	m.prev, m.next = nil, l.head
+	if l.head != nil {
+		l.head.prev = m
+	} else {
+		l.tail = m
+	}
+	l.head = m
+	m.shelved = true
+}
+
 func (l *messageList) remove(m *message) {
 	if !m.shelved {
 		return

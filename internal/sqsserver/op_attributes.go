@@ -1,10 +1,6 @@
 package sqsserver
 
-import (
-	"encoding/json"
-	"maps"
-	"time"
-)
+import "time"
 
 // getQueueAttributes is GetQueueAttributes.
 type getQueueAttributes struct {
@@ -96,24 +92,4 @@ func (q *queue) redelay(now time.Time) {
 		}
 	}
 	q.advance(now)
-}
-
-// validPolicy says whether text could be an access policy: a JSON object with
-// statements.
-func validPolicy(text string) bool {
-	var p struct {
-		Statement json.RawMessage
-	}
-	return json.Unmarshal([]byte(text), &p) == nil && len(p.Statement) > 0
-}
-
-// setTags adds tags; one with a known key replaces it.
-func (q *queue) setTags(tags map[string]string) {
-	if len(tags) == 0 {
-		return
-	}
-	if q.tags == nil {
-		q.tags = make(map[string]string, len(tags))
-	}
-	maps.Copy(q.tags, tags)
 }

@@ -2,6 +2,7 @@ package sqsserver
 
 import (
 	"encoding/base64"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -36,7 +37,7 @@ func (r *createQueue) serve(s *Server, c *call, w *jsonWriter) error {
 	s.lock()
 	defer s.unlock()
 	key := queueKey{c.id.account, c.id.region, r.QueueName}
-	if err := s.allow(c, key.arn()); err != nil {
+	if err := s.allowOwn(c, key.arn()); err != nil {
 		return err
 	}
 	if err := s.create(key, r.Attributes, r.Tags, now); err != nil {
@@ -55,6 +56,9 @@ func (s *Server) create(key queueKey, attrs, tags map[string]string, now time.Ti
 	if set.fifo != strings.HasSuffix(key.name, ".fifo") {
 		return errParameter.with("The name of a FIFO queue can only include alphanumeric characters, hyphens, or underscores, must end with .fifo suffix and be 1 to 80 in length.")
 	}
+	if err := checkTags(tags); err != nil {
+		return err
+	}
 	if q := s.queues[key]; q != nil {
 		wanted := &queue{settings: set}
 		for _, name := range sortedKeys(attrs) {
@@ -72,7 +76,7 @@ func (s *Server) create(key queueKey, attrs, tags map[string]string, now time.Ti
 	}
 	delete(s.buried, key)
 	q := newQueue(s, key, set, now)
-	q.setTags(tags)
+	q.tags = maps.Clone(tags)
 	s.queues[key] = q
 	return nil
 }
@@ -96,11 +100,15 @@ func (r *getQueueURL) serve(s *Server, c *call, w *jsonWriter) error {
 	}
 	s.lock()
 	defer s.unlock()
-	if err := s.allow(c, key.arn()); err != nil {
-		return err
-	}
-	if s.queues[key] == nil {
+	q := s.queues[key]
+	if q == nil {
+		if err := s.allowOwn(c, key.arn()); err != nil {
+			return err
+		}
 		return errNoQueue
+	}
+	if err := s.allow(c, q); err != nil {
+		return err
 	}
 	w.text("QueueUrl", c.queueURL(key))
 	return nil
@@ -117,15 +125,13 @@ func (r *listQueues) target() string { return "" }
 func (r *listQueues) entries() int   { return 1 }
 
 func (r *listQueues) serve(s *Server, c *call, w *jsonWriter) error {
-	limit := 1000
-	if r.MaxResults != nil {
-		if limit = *r.MaxResults; limit < 1 || limit > 1000 {
-			return errParameter.with("Value %d for parameter MaxResults is invalid. Reason: MaxResults must be an integer between 1 and 1000.", limit)
-		}
+	limit, bad := pageSize(r.MaxResults)
+	if bad != nil {
+		return bad
 	}
 	s.lock()
 	defer s.unlock()
-	if err := s.allow(c, queueKey{c.id.account, c.id.region, "*"}.arn()); err != nil {
+	if err := s.allowOwn(c, queueKey{c.id.account, c.id.region, "*"}.arn()); err != nil {
 		return err
 	}
 	var names []string
@@ -151,6 +157,18 @@ func (r *listQueues) serve(s *Server, c *call, w *jsonWriter) error {
 		w.text("NextToken", next)
 	}
 	return nil
+}
+
+// pageSize reads the MaxResults of the two lists of queues.
+func pageSize(given *int) (int, *Error) {
+	const most = 1000
+	if given == nil {
+		return most, nil
+	}
+	if *given < 1 || *given > most {
+		return 0, errParameter.with("Value %d for parameter MaxResults is invalid. Reason: MaxResults must be an integer between 1 and %d.", *given, most)
+	}
+	return *given, nil
 }
 
 // paginate sorts names and cuts out the page after token, which is the last
@@ -192,6 +210,10 @@ func (r *deleteQueue) serve(s *Server, c *call, _ *jsonWriter) error {
 	}
 	delete(s.queues, q.key)
 	s.buried[q.key] = now
+	q.deleted = true
+	if t := q.activeMove(); t != nil {
+		t.end(moveFailed, errNoQueue.Code)
+	}
 	q.clear(now)
 	q.failWaiters(errNoQueue)
 	return nil

@@ -36,6 +36,8 @@ type queue struct {
 	dedup    remembered[sentBefore]        // FIFO: what was sent
 	attempts remembered[[]receivedReceipt] // FIFO: what ReceiveRequestAttemptId brought
 
+	moves []*moveTask // of this queue as the source, oldest first
+
 	waiters waiterList
 	alarm   *time.Timer // armed while waiters wait for a timer
 	alarmAt time.Time

@@ -13,6 +13,7 @@ const (
 	DefaultRegion        = "us-east-1"
 	DefaultInFlightLimit = 120_000
 	DefaultLogLimit      = 100_000
+	DefaultBodyTimeout   = 30 * time.Second
 )
 
 // Config shapes a Server. The zero value is valid.
@@ -28,6 +29,9 @@ type Config struct {
 	// LogLimit is how many calls the call log keeps; older ones are forgotten
 	// (their counts are not). Negative: none. Default: 100,000.
 	LogLimit int
+	// BodyTimeout is how long the body of a request on a port may take. Default:
+	// 30 s.
+	BodyTimeout time.Duration
 	// NoCooldown turns off the waits of 60 s between two purges of a queue and
 	// between a queue's deletion and the next of that name. Default: they hold.
 	NoCooldown bool
@@ -51,8 +55,9 @@ type Server struct {
 	queues    map[queueKey]*queue
 	buried    map[queueKey]time.Time // when a queue of that name was deleted
 	authorize func(action, queueARN string) error
-	serial    uint64   // last number given to a queue, message, receipt or request
-	dirty     []*queue // queues whose waiters must be looked at before mu is left
+	bound     map[string]*policy // by access key
+	serial    uint64             // last number given to a queue, message, receipt or request
+	dirty     []*queue           // queues whose waiters must be looked at before mu is left
 }
 
 // queueKey tells queues apart. Two accounts, or two regions of one account, may
@@ -77,11 +82,15 @@ func New(cfg Config) *Server {
 	if cfg.LogLimit == 0 {
 		cfg.LogLimit = DefaultLogLimit
 	}
+	if cfg.BodyTimeout == 0 {
+		cfg.BodyTimeout = DefaultBodyTimeout
+	}
 	return &Server{
 		cfg:    cfg,
 		log:    callLog{limit: max(cfg.LogLimit, 0)},
 		queues: make(map[queueKey]*queue),
 		buried: make(map[queueKey]time.Time),
+		bound:  make(map[string]*policy),
 	}
 }
 
@@ -157,6 +166,15 @@ func splitURL(id identity, url string) (queueKey, bool) {
 		key.name = url
 	}
 	return key, key.name != "" && !strings.Contains(key.name, "/")
+}
+
+// nameOf is the queue's name in a URL, an ARN or a name.
+func (s *Server) nameOf(id identity, target string) string {
+	if key, ok := splitARN(target); ok {
+		return key.name
+	}
+	key, _ := splitURL(id, target)
+	return key.name
 }
 
 // byARN finds a queue by its ARN, or nil.

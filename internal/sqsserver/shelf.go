@@ -13,6 +13,9 @@ type shelf interface {
 	// offer hands messages to take, in order, until n were taken or none is
 	// left. take returns false for a message that left the queue instead.
 	offer(n int, take func(*message) bool)
+	// putBack returns a message that offer handed out, and that stays as it was, to
+	// the place it was taken from.
+	putBack(m *message)
 	// echo makes a message that is in flight available once more.
 	echo(m *message)
 }
@@ -47,6 +50,8 @@ func (s *standardShelf) offer(n int, take func(*message) bool) {
 		}
 	}
 }
+
+func (s *standardShelf) putBack(m *message) { s.ready.prepend(m) }
 
 func (s *standardShelf) echo(m *message) {
 	if !m.shelved {

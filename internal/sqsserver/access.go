@@ -1,0 +1,76 @@
+package sqsserver
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Bind gives an access key an IAM policy that is enforced from then on: what it
+// does not allow, or denies, is refused as AccessDenied. "" frees the key again.
+// Keys without a policy may do everything in their account.
+func (s *Server) Bind(accessKey, document string) error {
+	var p *policy
+	if document != "" {
+		var err error
+		if p, err = parsePolicy(document, false); err != nil {
+			return fmt.Errorf("access key %q: %w", accessKey, err)
+		}
+	}
+	s.lock()
+	defer s.unlock()
+	if p == nil {
+		delete(s.bound, accessKey)
+	} else {
+		s.bound[accessKey] = p
+	}
+	return nil
+}
+
+// Policy returns a queue's access policy, "" where it has none; exists is false
+// where there is no such queue. SNS asks for it before it sends.
+func (s *Server) Policy(queueARN string) (document string, exists bool) {
+	exists = s.at(queueARN, func(q *queue) { document = q.settings.policy })
+	return document, exists
+}
+
+// allow asks the tester's rule, the caller's policy and the queue's. The caller
+// holds the lock.
+func (s *Server) allow(c *call, q *queue) error {
+	if err := s.allowOwn(c, q.arn); err != nil {
+		return err
+	}
+	action := iamAction(c.action)
+	allowed, denied := q.settings.access.ask(c.id, true, action, q.arn)
+	switch {
+	case denied:
+		return refuse(c, q.arn, "with an explicit deny in a resource-based policy")
+	case c.id.account != q.key.account && (!allowed || !slices.Contains(grantable, action)):
+		return refuse(c, q.arn, "because no resource-based policy allows the sqs:"+strings.ToLower(action)+" action")
+	}
+	return nil
+}
+
+// allowOwn is allow for calls that are not about a queue that exists.
+func (s *Server) allowOwn(c *call, arn string) error {
+	action := iamAction(c.action)
+	if s.authorize != nil {
+		if err := s.authorize(action, arn); err != nil {
+			return refuse(c, arn, err.Error())
+		}
+	}
+	if p := s.bound[c.id.accessKey]; p != nil {
+		switch allowed, denied := p.ask(c.id, false, action, arn); {
+		case denied:
+			return refuse(c, arn, "with an explicit deny in an identity-based policy")
+		case !allowed:
+			return refuse(c, arn, "because no identity-based policy allows the sqs:"+strings.ToLower(action)+" action")
+		}
+	}
+	return nil
+}
+
+func refuse(c *call, arn, why string) error {
+	return errAccessDenied.with("User: %s is not authorized to perform: sqs:%s on resource: %s %s",
+		c.id.principal(), strings.ToLower(iamAction(c.action)), arn, why)
+}
