@@ -417,15 +417,23 @@ func (c *Consumer) recovered(ctx context.Context) {
 // source is the queue that is received from.
 func (c *Consumer) source() *holdfast.Queue { return c.queue.Load() }
 
-// receive is one long poll.
-func (c *Consumer) receive(ctx context.Context, asked int, attempt string) ([]wire.Delivery, error) {
+// receive is one long poll. Each message is written into its hold right away.
+func (c *Consumer) receive(ctx context.Context, asked int, attempt string) ([]*hold, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Wait+10*time.Second)
 	defer cancel()
-	ds, err := c.t.Receive(ctx, asked, c.cfg.Wait, attempt)
+	hs := make([]*hold, 0, asked)
+	ds, err := c.t.Receive(ctx, asked, c.cfg.Wait, attempt, func() *holdfast.Message {
+		h := &hold{d: c.d}
+		hs = append(hs, h)
+		return &h.msg
+	})
 	for i := range ds {
-		ds[i].Confirmation = c.unwrap(&ds[i].Msg)
+		h, d := hs[i], &ds[i]
+		h.id, h.groupID, h.sentAt, h.receives = h.msg.ID, h.msg.GroupID, h.msg.SentAt, h.msg.ReceiveCount
+		h.handle, h.size, h.origin = d.Handle, int64(d.Size), d.Origin
+		h.confirmation = c.unwrap(&h.msg)
 	}
-	return ds, err
+	return hs, err
 }
 
 // unwrap takes the message out of an SNS envelope. It returns true for a request
@@ -445,7 +453,7 @@ func (c *Consumer) unwrap(m *holdfast.Message) (confirmation bool) {
 // remake gives h a message as it was received. Call with the dispatcher's lock
 // held.
 func (c *Consumer) remake(h *hold) {
-	h.msg = c.t.Message(h.origin)
+	c.t.Message(h.origin, &h.msg)
 	h.msg.ReceivedAt = h.arrived
 	h.msg.ReceiveCount = h.receives
 	c.unwrap(&h.msg)

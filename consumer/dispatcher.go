@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast"
-	"github.com/holdfast-go/holdfast/consumer/internal/wire"
 	"github.com/holdfast-go/holdfast/internal/backlog"
 	"github.com/holdfast-go/holdfast/internal/pace"
 )
@@ -62,15 +61,15 @@ func newDispatcher(c *Consumer) *dispatcher {
 }
 
 // arrived takes over what a poll brought, or that it brought nothing.
-func (d *dispatcher) arrived(asked int, ds []wire.Delivery, at time.Time) {
+func (d *dispatcher) arrived(asked int, hs []*hold, at time.Time) {
 	var dups, over []*hold
 	var notify []func()
-	fresh := make([]*hold, 0, len(ds))
+	fresh := hs[:0]
 	d.mu.Lock()
 	d.reserved -= asked
 	d.polls--
-	for i := range ds {
-		h := d.held[ds[i].Msg.ID]
+	for _, newer := range hs {
+		h := d.held[newer.id]
 		if h != nil && h.changing() {
 			// Its change of visibility took effect, though the reply is not here
 			// yet, or its visibility ended over it: this is the next delivery.
@@ -79,11 +78,12 @@ func (d *dispatcher) arrived(asked int, ds []wire.Delivery, at time.Time) {
 			h = nil
 		}
 		if h != nil {
-			notify = append(notify, d.redelivered(h, &ds[i], at))
+			notify = append(notify, d.redelivered(h, newer, at))
 			dups = append(dups, h)
 			continue
 		}
-		fresh = append(fresh, d.add(&ds[i], at))
+		d.add(newer, at)
+		fresh = append(fresh, newer)
 	}
 	d.beat.rearm()
 	// Hooks must see a message before it can run.
@@ -112,20 +112,16 @@ func (d *dispatcher) arrived(asked int, ds []wire.Delivery, at time.Time) {
 	d.mu.Unlock()
 }
 
-// add makes a hold of a delivery. Call with mu held.
-func (d *dispatcher) add(m *wire.Delivery, at time.Time) *hold {
-	h := &hold{
-		d: d, msg: m.Msg, origin: m.Origin, size: int64(m.Size), confirmation: m.Confirmation,
-		id: m.Msg.ID, groupID: m.Msg.GroupID, sentAt: m.Msg.SentAt, arrived: at, receives: m.Msg.ReceiveCount, handle: m.Handle,
-	}
+// add holds a message that arrived at at. Call with mu held.
+func (d *dispatcher) add(h *hold, at time.Time) {
 	h.entry.Item = h
+	h.arrived = at
 	h.msg.ReceivedAt = at
 	h.deadline, h.limit = d.holdTimes(at)
 	d.held[h.id] = h
 	d.n[queued]++
 	d.bytes += h.size
 	d.beat.begin(h, at)
-	return h
 }
 
 // holdTimes says how long SQS surely hides a message that arrived at at: the
@@ -137,11 +133,11 @@ func (d *dispatcher) holdTimes(at time.Time) (deadline, limit time.Time) {
 
 // redelivered gives a newer receipt to the hold of the same message. It returns
 // what to call without the lock. Call with mu held.
-func (d *dispatcher) redelivered(h *hold, m *wire.Delivery, at time.Time) func() {
-	h.handle = m.Handle
+func (d *dispatcher) redelivered(h, newer *hold, at time.Time) func() {
+	h.handle = newer.handle
 	h.deadline, h.limit = d.holdTimes(at)
 	h.retries = 0
-	h.receives = m.Msg.ReceiveCount
+	h.receives = newer.receives
 	revived := h.lost != nil
 	h.lost = nil
 	if !h.dropped {
@@ -239,12 +235,30 @@ func (d *dispatcher) next(w *worker) *hold {
 // forget ends a hold, whatever became of its message, and lets the next of its
 // group go. Call with mu held.
 func (d *dispatcher) forget(h *hold) {
+	if d.drop(h) {
+		d.goOn()
+	}
+}
+
+// goOn does what the end of holds allows. Call with mu held.
+func (d *dispatcher) goOn() {
+	d.dispatch()
+	d.wakePoller()
+	d.tellStop()
+}
+
+// drop is the first half of forget, for several holds at once. It tells whether h
+// was held still. Call with mu held.
+func (d *dispatcher) drop(h *hold) bool {
 	if h.state == gone {
-		return
+		return false
 	}
 	d.move(h, gone)
 	d.beat.unlist(h)
 	h.end()
+	if h.change.outcome != holdfast.DeadLettered { // its copy may be on the way
+		h.origin.Release()
+	}
 	if d.held[h.id] == h {
 		delete(d.held, h.id)
 	}
@@ -252,9 +266,7 @@ func (d *dispatcher) forget(h *hold) {
 	if g := h.group; g != nil {
 		d.leave(g, h)
 	}
-	d.dispatch()
-	d.wakePoller()
-	d.tellStop()
+	return true
 }
 
 // leave takes h out of its group. Call with mu held.

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast"
-	"github.com/holdfast-go/holdfast/consumer/internal/wire"
 )
 
 // gates asks all gates of the consumer before each receive: those that the
@@ -87,9 +86,9 @@ func (g *gates) tell(closed bool, why error) {
 }
 
 // probing tells the guard which message is its probe.
-func (g *gates) probing(ds []wire.Delivery) {
-	for i := range ds {
-		g.c.deploy.Probe(ds[i].Msg.ID)
+func (g *gates) probing(hs []*hold) {
+	for _, h := range hs {
+		g.c.deploy.Probe(h.id)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast"
+	"github.com/holdfast-go/holdfast/consumer/internal/wire"
 	"github.com/holdfast-go/holdfast/internal/agenda"
 	"github.com/holdfast-go/holdfast/internal/lazyctx"
 )
@@ -32,7 +33,7 @@ type hold struct {
 	msg holdfast.Message
 	// origin is the message as the transport received it: handlers may write to
 	// msg, so what is run again or dead-lettered is made from this.
-	origin       any
+	origin       *wire.Origin
 	id, groupID  string
 	sentAt       time.Time
 	arrived      time.Time
@@ -40,8 +41,8 @@ type hold struct {
 	confirmation bool // asks to confirm a subscription: never for a handler
 
 	// mu (of the dispatcher)
-	handle   string
-	receives int // ApproximateReceiveCount of the newest receive
+	handle   string // the newest: an older one may be accepted without effect
+	receives int    // ApproximateReceiveCount of the newest receive
 	state    holdState
 	reruns   int              // runs here that counted as attempts, beyond the receive
 	deadline time.Time        // SQS surely hides the message until then
@@ -171,12 +172,4 @@ func (h *hold) end() {
 // with mu held.
 func (h *hold) changing() bool {
 	return h.state == settling && (h.change.outcome == holdfast.Retried || h.change.outcome == holdfast.GaveBack)
-}
-
-// newestHandle returns the receipt handle to use: SQS makes a new one with each
-// receive, and an older one may be accepted without effect.
-func (h *hold) newestHandle() string {
-	h.d.mu.Lock()
-	defer h.d.mu.Unlock()
-	return h.handle
 }

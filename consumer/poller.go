@@ -12,17 +12,18 @@ import (
 )
 
 // pollers receives. One poller is enough for an idle queue (one empty receive
-// per long poll, whatever the concurrency); full receives double them, short
-// ones take them back.
+// per long poll, whatever the concurrency); full receives
+// call for more as long as all are busy, short ones take them back.
 type pollers struct {
 	c    *Consumer
 	d    *dispatcher
 	turn chan struct{} // held by the one poller that waits for budget
 	wg   sync.WaitGroup
 
-	mu     sync.Mutex // guards active and target
-	active int
-	target int
+	mu      sync.Mutex // guards active, target and waiting
+	active  int
+	target  int
+	waiting int // for room, a gate or their turn
 
 	failures atomic.Int32 // failed receives in a row
 }
@@ -52,16 +53,32 @@ func (p *pollers) most() int {
 	return max(1, (p.d.cfg.Concurrency+p.d.cfg.Prefetch+maxBatch-1)/maxBatch)
 }
 
-// leave takes the calling poller off the count, if there are more than wanted or
-// it must go.
+// enter counts the calling poller as waiting.
+func (p *pollers) enter() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.waiting++
+}
+
+// leave ends the wait of the calling poller, and takes it off the count where there
+// are more than wanted or it must go.
 func (p *pollers) leave(must bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.waiting--
 	if p.active <= p.target && !must {
+		p.waiting++
 		return false
 	}
 	p.active--
 	return true
+}
+
+// begin ends the wait of a poller that may receive.
+func (p *pollers) begin() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.waiting--
 }
 
 // adjust sets the number of pollers by what a receive brought.
@@ -73,8 +90,10 @@ func (p *pollers) adjust(ctx, cut context.Context, asked, got int) {
 		p.target = 1
 	case got < asked:
 		p.target = max(1, p.target-1)
-	case asked == maxBatch || p.target == 1:
-		p.target = min(p.most(), 2*p.target)
+	case p.waiting == 0 && (asked == maxBatch || p.target == 1):
+		// Nobody is at hand for the room that is left. One more for each full
+		// receive doubles them in the time of one receive.
+		p.target = min(p.most(), p.active+1)
 		grow = p.target - p.active
 	}
 	p.mu.Unlock()
@@ -94,16 +113,16 @@ func (p *pollers) poll(ctx, cut context.Context) {
 			attempt = newToken()
 		}
 		began := time.Now()
-		ds, err := p.c.receive(cut, asked, attempt)
+		hs, err := p.c.receive(cut, asked, attempt)
 		arrived := time.Now()
 		took := arrived.Sub(began)
-		if len(ds) == asked {
+		if len(hs) == asked {
 			p.d.tookReceive(took)
 		}
 		if probe {
-			p.c.gates.probing(ds)
+			p.c.gates.probing(hs)
 		}
-		p.d.arrived(asked, ds, arrived)
+		p.d.arrived(asked, hs, arrived)
 		p.c.giveBackIfStopped()
 		if err != nil {
 			if cut.Err() == nil {
@@ -113,13 +132,13 @@ func (p *pollers) poll(ctx, cut context.Context) {
 			}
 		} else {
 			attempt = ""
-			p.c.stats.polled(len(ds))
+			p.c.stats.polled(len(hs))
 			if p.failures.Swap(0) > 0 {
 				p.c.health.clear(problemReceive)
 				p.c.recovered(ctx)
 			}
 			if !probe {
-				p.adjust(ctx, cut, asked, len(ds))
+				p.adjust(ctx, cut, asked, len(hs))
 			}
 		}
 	}
@@ -129,6 +148,7 @@ func (p *pollers) poll(ctx, cut context.Context) {
 // would bring, and reserves that room. Where it returns false the poller is one
 // too many, or ctx has ended, and it is not counted any more.
 func (p *pollers) mayReceive(ctx context.Context) (asked int, probe, ok bool) {
+	p.enter()
 	for {
 		select {
 		case <-ctx.Done():
@@ -151,6 +171,7 @@ func (p *pollers) mayReceive(ctx context.Context) (asked int, probe, ok bool) {
 		}
 		// A gate may have closed, or ctx ended, while this poller waited for room.
 		if ctx.Err() == nil && (probe || p.c.gates.open()) {
+			p.begin()
 			return asked, probe, true
 		}
 		p.d.unreserve(asked)

@@ -240,6 +240,34 @@ func (s *settler) sort(hs []*hold, handles []string, results []error, err error,
 	} else if s.failures.Swap(0) > 0 {
 		s.c.health.clear(problemSettle)
 	}
+	// First what is confirmed, in one go: it is nearly all.
+	var done, late []*hold
+	s.d.mu.Lock()
+	for i, h := range hs {
+		switch {
+		case err != nil || results[i] != nil:
+		case h.handle != handles[i]:
+			// A newer receive came meanwhile: what SQS confirmed may have had no
+			// effect.
+			late = append(late, h)
+		case s.d.drop(h):
+			if done == nil {
+				done = make([]*hold, 0, len(hs))
+			}
+			done = append(done, h)
+		}
+	}
+	s.d.goOn()
+	s.d.mu.Unlock()
+	for _, h := range done {
+		s.tell(h)
+	}
+	for _, h := range late {
+		again.Add(h)
+	}
+	if len(done) == len(hs) {
+		return
+	}
 	var wait time.Duration
 	for i, h := range hs {
 		e, f := results[i], whole
@@ -249,12 +277,7 @@ func (s *settler) sort(hs []*hold, handles []string, results []error, err error,
 			f = wire.Classify(e)
 		}
 		switch {
-		case e == nil && h.newestHandle() == handles[i]:
-			s.confirmed(h)
 		case e == nil:
-			// A newer receive came meanwhile: what SQS confirmed may have had no
-			// effect.
-			again.Add(h)
 		case f == wire.Transient || f == wire.OverLimit || f == wire.Denied:
 			wait = s.retry(h, e, again, wait)
 		default:
@@ -304,17 +327,6 @@ func (s *settler) refused(h *hold, action string, err error) {
 	s.c.stats.count(holdfast.Unsettled)
 	s.c.log.Warn("message could not be settled and may come back", "message", h.id, "action", action, "error", err)
 	call(s.c, s.c.cfg.Hooks.LeaseLost, holdfast.LeaseLostEvent{Message: &h.msg, Err: lost})
-}
-
-// confirmed ends a hold whose settlement SQS confirmed, and tells of it.
-func (s *settler) confirmed(h *hold) {
-	s.d.mu.Lock()
-	over := h.state == gone
-	s.d.forget(h)
-	s.d.mu.Unlock()
-	if !over {
-		s.tell(h)
-	}
 }
 
 // tell tells hooks and middleware what became of a message.

@@ -51,6 +51,9 @@ type Batcher[T any] struct {
 	workers  int // goroutines alive
 	starting bool
 	warm     []chan bool // workers that wait for something to be ready
+	rest     *time.Timer // sends them home
+	cooling  bool        // rest is set
+	lastRest time.Time   // when nothing was pending any more
 	timer    *time.Timer
 	armed    bool
 	closed   bool
@@ -130,6 +133,9 @@ func (b *Batcher[T]) Close(ctx context.Context) error {
 	b.mu.Lock()
 	b.closed = true
 	b.kick(b.now())
+	if b.waiting()+b.flushing == 0 {
+		b.sendHome()
+	}
 	b.mu.Unlock()
 	return b.Wait(ctx)
 }
@@ -204,13 +210,16 @@ func (b *Batcher[T]) ring() {
 	b.kick(b.now())
 }
 
-// work flushes as long as anything is pending. While that is not ready, or in the
-// hands of others, the worker waits for kick: a goroutine made anew for each flush
-// would grow its stack anew through all of the SDK. Nobody waits once nothing is
-// pending.
+// warmFor is how long workers stay when nothing is pending any more.
+const warmFor = time.Second
+
+// work flushes what is ready and then waits for kick: a goroutine made anew for
+// each flush would grow its stack anew through all of the SDK. It ends a while
+// after the last item, so that nobody waits for a Batcher that is not used any
+// more.
 func (b *Batcher[T]) work() {
 	var buf []T
-	again := make(chan bool, 1) // true: there is work; false: nothing is pending
+	again := make(chan bool, 1) // true: there is work; false: go
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for b.starting = false; ; {
@@ -224,10 +233,10 @@ func (b *Batcher[T]) work() {
 			clear(buf) // what was flushed must not be kept alive by an idle buffer
 			buf = buf[:0]
 		}
-		if b.waiting()+b.flushing == 0 {
-			break
-		}
 		b.warm = append(b.warm, again)
+		if b.waiting()+b.flushing == 0 {
+			b.rested()
+		}
 		b.mu.Unlock()
 		more := <-again
 		b.mu.Lock()
@@ -236,15 +245,48 @@ func (b *Batcher[T]) work() {
 		}
 		b.starting = false
 	}
-	for _, w := range b.warm {
-		w <- false
-	}
-	b.workers -= 1 + len(b.warm)
-	b.warm = b.warm[:0]
+}
+
+// rested is called when nothing is pending any more.
+func (b *Batcher[T]) rested() {
 	if b.idle != nil {
 		close(b.idle)
 		b.idle = nil
 	}
+	b.lastRest = time.Now()
+	switch {
+	case b.closed:
+		b.sendHome()
+	case b.rest == nil:
+		b.rest = time.AfterFunc(warmFor, b.cool)
+	case !b.cooling:
+		b.rest.Reset(warmFor)
+	}
+	b.cooling = true
+}
+
+// cool ends the workers when nothing was pending for a while.
+func (b *Batcher[T]) cool() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.cooling = false
+	if b.waiting()+b.flushing > 0 {
+		return
+	}
+	if left := warmFor - time.Since(b.lastRest); left > 0 {
+		b.cooling = true
+		b.rest.Reset(left)
+		return
+	}
+	b.sendHome()
+}
+
+func (b *Batcher[T]) sendHome() {
+	for _, w := range b.warm {
+		w <- false
+	}
+	b.workers -= len(b.warm)
+	b.warm = b.warm[:0]
 }
 
 // take moves the items of one flush into buf.

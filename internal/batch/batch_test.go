@@ -62,6 +62,15 @@ func (r *recorder) calls() []flush {
 	return slices.Clone(r.flushes)
 }
 
+// closeAtEnd sends the workers of b home before its bubble ends.
+func closeAtEnd(t *testing.T, b *batch.Batcher[int]) {
+	t.Cleanup(func() {
+		if err := b.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func addAll(b *batch.Batcher[int], from, to int) {
 	for i := from; i <= to; i++ {
 		b.Add(i)
@@ -213,6 +222,7 @@ func TestBatcher(t *testing.T) {
 				r := newRecorder(tt.takes)
 				tt.cfg.Flush = r.flush
 				b := batch.New(tt.cfg)
+				closeAtEnd(t, b)
 				tt.do(b)
 				if err := b.Wait(t.Context()); err != nil {
 					t.Fatal(err)
@@ -233,6 +243,7 @@ func TestBatcherUsesAllWorkersAndNoMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRecorder(time.Second)
 		b := batch.New(batch.Config[int]{Size: 10, Workers: 3, Linger: time.Minute, Flush: r.flush})
+		closeAtEnd(t, b)
 		addAll(b, 1, 65)
 		if n := b.Pending(); n != 65 {
 			t.Errorf("Pending = %d, want 65", n)
@@ -274,6 +285,7 @@ func TestBatcherKeepsOrderWithOneWorker(t *testing.T) {
 		const items = 10_000
 		r := newRecorder(time.Millisecond)
 		b := batch.New(batch.Config[int]{Size: 10, Workers: 1, Linger: 3 * time.Millisecond, Flush: r.flush})
+		closeAtEnd(t, b)
 		for i := 1; i <= items; i++ {
 			b.Add(i)
 			if i%37 == 0 { // a little faster than the worker, so that some always wait
@@ -346,6 +358,7 @@ func TestBatcherWaitEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRecorder(time.Minute)
 		b := batch.New(batch.Config[int]{Size: 2, Workers: 1, Flush: r.flush})
+		closeAtEnd(t, b)
 		addAll(b, 1, 5)
 		cause := errors.New("out of time")
 		ctx, cancel := context.WithTimeoutCause(t.Context(), 61*time.Second, cause)
@@ -373,6 +386,22 @@ func TestBatcherKeepsNothingAliveWhileIdle(t *testing.T) {
 		if err := b.Close(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+	})
+}
+
+func TestBatcherSendsItsWorkersHomeAWhileAfterTheLastItem(t *testing.T) {
+	t.Parallel()
+	// A goroutine left behind would make synctest.Test fail with a deadlock.
+	synctest.Test(t, func(t *testing.T) {
+		b := batch.New(batch.Config[int]{Size: 10, Workers: 3, Flush: func([]int) {}})
+		for range 3 {
+			addAll(b, 1, 100)
+			time.Sleep(700 * time.Millisecond)
+		}
+		if err := b.Wait(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(1100 * time.Millisecond)
 	})
 }
 

@@ -27,16 +27,24 @@ const (
 	maxAttributes = 10      // message attributes [SendMessage]
 )
 
-// Delivery is one message of one receive.
+// Delivery is what came with one message of one receive.
 type Delivery struct {
-	Msg    holdfast.Message
 	Handle string
-	Size   int
+	// Size is the message's, in bytes as SQS counts them.
+	Size int
 	// Confirmation marks a request of SNS to confirm a subscription.
 	Confirmation bool
 	// Origin is the message as it was received, for Message and DeadLetter.
-	Origin any
+	Origin *Origin
 }
+
+// Origin is a message as it was received. Origins of one receive lie side by side
+// in memory: Release lets go of what one holds.
+type Origin types.Message
+
+// Release forgets the message, so that its body does not stay in memory as long as
+// any other of its receive.
+func (o *Origin) Release() { *o = Origin{} }
 
 // SDK is the transport on the SDK's client. Batch calls take up to MaxBatch
 // entries and put one result per entry into results; their own error concerns the
@@ -157,9 +165,10 @@ func (t *SDK) Probe(ctx context.Context) error {
 	return nil
 }
 
-// Receive is one receive of up to most messages. attempt is the
-// ReceiveRequestAttemptId, empty for none.
-func (t *SDK) Receive(ctx context.Context, most int, wait time.Duration, attempt string) ([]Delivery, error) {
+// Receive is one receive of up to most messages. It asks room for a place for each,
+// in order, and writes the message there. attempt is the ReceiveRequestAttemptId,
+// empty for none.
+func (t *SDK) Receive(ctx context.Context, most int, wait time.Duration, attempt string, room func() *holdfast.Message) ([]Delivery, error) {
 	in := &sqs.ReceiveMessageInput{
 		QueueUrl:                    &t.opened.Load().queue.URL,
 		MaxNumberOfMessages:         int32(most),
@@ -178,17 +187,17 @@ func (t *SDK) Receive(ctx context.Context, most int, wait time.Duration, attempt
 	ds := make([]Delivery, len(out.Messages))
 	for i := range out.Messages {
 		m := &out.Messages[i]
-		ds[i] = Delivery{Msg: t.Message(m), Handle: aws.ToString(m.ReceiptHandle), Size: sizeOf(m), Origin: m}
+		t.Message((*Origin)(m), room())
+		ds[i] = Delivery{Handle: aws.ToString(m.ReceiptHandle), Size: sizeOf(m), Origin: (*Origin)(m)}
 	}
 	return ds, nil
 }
 
 var allAttributes = []string{"All"}
 
-// Message makes the message of an origin anew.
-func (t *SDK) Message(origin any) holdfast.Message {
-	m := origin.(*types.Message)
-	msg := holdfast.Message{
+// Message writes the message of an origin to msg.
+func (t *SDK) Message(m *Origin, msg *holdfast.Message) {
+	*msg = holdfast.Message{
 		ID: aws.ToString(m.MessageId), Body: aws.ToString(m.Body), Queue: t.opened.Load().queue,
 		GroupID:         m.Attributes[string(types.MessageSystemAttributeNameMessageGroupId)],
 		DeduplicationID: m.Attributes[string(types.MessageSystemAttributeNameMessageDeduplicationId)],
@@ -206,7 +215,6 @@ func (t *SDK) Message(origin any) holdfast.Message {
 			msg.Attributes[name] = holdfast.Attribute{Type: aws.ToString(v.DataType), String: aws.ToString(v.StringValue), Binary: bytes.Clone(v.BinaryValue)}
 		}
 	}
-	return msg
 }
 
 // millis reads a time in milliseconds since 1970, as SQS tells times.
@@ -301,8 +309,7 @@ func (a answers) set(id *string, err error) {
 
 // DeadLetter sends a copy of a received message to the dead-letter queue, with
 // cause as an attribute; dropped tells that there was no room for that.
-func (t *SDK) DeadLetter(ctx context.Context, origin any, cause string) (dropped bool, err error) {
-	m := origin.(*types.Message)
+func (t *SDK) DeadLetter(ctx context.Context, m *Origin, cause string) (dropped bool, err error) {
 	in := &sqs.SendMessageInput{QueueUrl: &t.opened.Load().dlqURL, MessageBody: m.Body, MessageAttributes: make(map[string]types.MessageAttributeValue, len(m.MessageAttributes)+1)}
 	for name, v := range m.MessageAttributes {
 		if name != t.CauseAttribute {
