@@ -162,24 +162,20 @@ func TestLocalStack(t *testing.T) {
 	})
 }
 
-func TestRedis(t *testing.T) {
+func TestRedisIsReal(t *testing.T) {
 	t.Parallel()
-	t.Run("is real", func(t *testing.T) {
-		t.Parallel()
-		checkRedis(t, Redis(t))
-	})
-	t.Run("runs in a container", func(t *testing.T) {
-		t.Parallel()
-		image := os.Getenv("HOLDFAST_REDIS_IMAGE")
-		if image == "" {
-			image = DefaultRedisImage
-		}
-		opts, err := redisContainer(image)
-		if err != nil {
-			missing(t, "Redis in a container", "HOLDFAST_REDIS_IMAGE", err)
-		}
-		checkRedis(t, newRedis(t, opts))
-	})
+	checkRedis(t, Redis(t))
+}
+
+// The tests named TestDocker need a Docker; the others can do without.
+
+func TestDockerRunsRedis(t *testing.T) {
+	t.Parallel()
+	opts, err := redisContainer(redisImage())
+	if err != nil {
+		missing(t, "Redis in a container", "HOLDFAST_REDIS_IMAGE", err)
+	}
+	checkRedis(t, newRedis(t, opts))
 }
 
 // checkRedis tells a redis-server from what pretends to be one: a number out of Lua is
@@ -279,16 +275,13 @@ func TestNothingIsLeftByAKilledRun(t *testing.T) {
 	t.Logf("gone with the run: %q", said)
 }
 
-func TestSweepRemovesWhatTheDeadHaveLeft(t *testing.T) {
+func TestDockerIsSweptOfWhatTheDeadHaveLeft(t *testing.T) {
 	t.Parallel()
 	provider, err := docker()
 	if err != nil {
 		missing(t, "Docker", "HOLDFAST_LOCALSTACK_URL", err)
 	}
-	image := os.Getenv("HOLDFAST_REDIS_IMAGE")
-	if image == "" {
-		image = DefaultRedisImage
-	}
+	image := redisImage()
 	cli := provider.Client()
 	if err := haveImage(t.Context(), cli, image); err != nil {
 		missing(t, "image", "HOLDFAST_REDIS_IMAGE", err)
@@ -329,7 +322,7 @@ func TestSweepRemovesWhatTheDeadHaveLeft(t *testing.T) {
 	}
 }
 
-func TestNothingIsPulledUnasked(t *testing.T) {
+func TestDockerPullsNothingUnasked(t *testing.T) {
 	t.Parallel()
 	provider, err := docker()
 	if err != nil {

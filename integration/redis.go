@@ -65,12 +65,14 @@ func findRedis() (redis.Options, error) {
 	if err == nil {
 		return startRedis(bin)
 	}
-	opts, why := redisContainer(cmp.Or(os.Getenv("HOLDFAST_REDIS_IMAGE"), DefaultRedisImage))
+	opts, why := redisContainer(redisImage())
 	if why != nil {
 		return opts, fmt.Errorf("redis-server is not in PATH; %w", why)
 	}
 	return opts, nil
 }
+
+func redisImage() string { return cmp.Or(os.Getenv("HOLDFAST_REDIS_IMAGE"), DefaultRedisImage) }
 
 // startRedis runs redis-server on a socket until this process ends.
 func startRedis(bin string) (redis.Options, error) {

@@ -71,7 +71,6 @@ func TestACheckGathersWhatDoesNotHold(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("problems (-want +got):\n%s", diff)
 	}
-
 }
 
 func TestACheckClearsUpAfterACaseThatGaveUp(t *testing.T) {
