@@ -34,7 +34,7 @@ type Config struct {
 	// bound the consumer holds as few as keep the slots busy: the slots expected
 	// to come free within one measured receive. 1 to 100,000. On a FIFO queue up
 	// to 10 x Concurrency messages are held where groups leave slots idle.
-	// Default: 4 x Concurrency, at least 10.
+	// Default: 8 x Concurrency, at least 10.
 	Prefetch int
 	// MaxParked is the most messages that are held without a slot after
 	// holdfast.Park, 1 to 100,000; -1 parks none, so that each takes its fallback.
@@ -125,7 +125,7 @@ const (
 
 func (c Config) withDefaults() Config {
 	setDefault(&c.Concurrency, 50)
-	setDefault(&c.Prefetch, max(10, 4*c.Concurrency))
+	setDefault(&c.Prefetch, min(max(10, 8*c.Concurrency), 100_000))
 	setDefault(&c.MaxParked, 1000)
 	setDefault(&c.HeldBytes, 64<<20)
 	setDefault(&c.Visibility, 30*time.Second)

@@ -412,9 +412,9 @@ func TestSettlingHasAClientOfItsOwn(t *testing.T) {
 		if pool(poll) == pool(settle) || pool(poll) == mine || pool(settle) == mine {
 			t.Error("the clients share their connections")
 		}
-		// 1000 slots and a prefetch of 4000 can have 500 receives in flight.
-		if got := pool(poll).GetTransport().MaxIdleConnsPerHost; got < 500 {
-			t.Errorf("the polling client keeps %d connections, want 500", got)
+		// 1000 slots and a prefetch of 8000 can have 900 receives in flight.
+		if got := pool(poll).GetTransport().MaxIdleConnsPerHost; got < 900 {
+			t.Errorf("the polling client keeps %d connections, want 900", got)
 		}
 		if got := pool(settle).GetTransport().MaxIdleConnsPerHost; got < 48 {
 			t.Errorf("the settling client keeps %d connections, want one for each call in flight", got)
