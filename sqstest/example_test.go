@@ -8,8 +8,10 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/aws/smithy-go"
 
 	"github.com/holdfast-go/holdfast/sqstest"
 )
@@ -230,4 +232,70 @@ func ExampleServer_Dump() {
 	// sqstest: queues at the end of the test:
 	// orders: 1 visible, 0 in flight (at most 0), 0 delayed, 0 polls waiting
 	//   00000000-0000-4000-8000-000000000002 visible   received 0 times "x"
+}
+
+func ExampleServer_Topic() {
+	srv := sqstest.New(t)
+	orders := srv.Queue(t, "orders")
+	events := srv.Topic(t, "events")
+	events.Subscribe(t, orders, sqstest.Raw(), sqstest.Filter(`{"kind": ["order"]}`))
+
+	events.Publish(t, `{"id": 1}`, sqstest.StringAttribute("kind", "order"))
+	events.Publish(t, `{"id": 2}`, sqstest.StringAttribute("kind", "refund"))
+	for _, m := range orders.Messages() {
+		fmt.Println(m.Body)
+	}
+	// Output: {"id": 1}
+}
+
+func ExampleServer_SNS() {
+	srv := sqstest.New(t)
+	orders := srv.Queue(t, "orders")
+	events := srv.Topic(t, "events")
+	events.Subscribe(t, orders)
+
+	client := srv.SNS() // the real SDK client
+	_, err := client.Publish(context.Background(), &sns.PublishInput{TopicArn: &events.ARN, Message: aws.String("hello")})
+	fmt.Println(err, orders.Depth().Visible)
+	// Output: <nil> 1
+}
+
+// A queue that has no policy is the classic mistake with SNS.
+func ExampleTopic_Why() {
+	srv := sqstest.New(t)
+	orders := srv.Queue(t, "orders")
+	events := srv.Topic(t, "events")
+	events.Subscribe(t, orders, sqstest.NoPermission())
+	id := events.Publish(t, "hello")
+	fmt.Println(events.Why(id, orders))
+	// Output:
+	// lost: AccessDenied: the queue has no access policy, so SNS may not send to it: Allow sqs:SendMessage to Principal {"Service":"sns.amazonaws.com"} where aws:SourceArn is the topic's ARN (the subscription has no RedrivePolicy)
+}
+
+func ExampleTopic_Deliveries() {
+	srv := sqstest.New(t)
+	events := srv.Topic(t, "events")
+	events.Subscribe(t, srv.Queue(t, "all"))
+	events.Subscribe(t, srv.Queue(t, "orders"), sqstest.Filter(`{"kind": ["order"]}`))
+	events.Publish(t, "hello")
+	for _, d := range events.Deliveries() {
+		fmt.Println(d.Queue, d.Status)
+	}
+	// Output:
+	// arn:aws:sqs:us-east-1:000000000000:all delivered
+	// arn:aws:sqs:us-east-1:000000000000:orders filtered
+}
+
+func ExampleServer_Bind() {
+	srv := sqstest.New(t)
+	orders := srv.Queue(t, "orders")
+	srv.Bind(t, "WORKER", `{"Statement": {"Effect": "Allow", "Action": "sqs:ReceiveMessage", "Resource": "`+orders.ARN+`"}}`)
+
+	worker := srv.SQS(sqstest.As("WORKER"))
+	_, err := worker.PurgeQueue(context.Background(), &sqs.PurgeQueueInput{QueueUrl: &orders.URL})
+	var refused smithy.APIError
+	if errors.As(err, &refused) {
+		fmt.Println(refused.ErrorCode())
+	}
+	// Output: AccessDenied
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/holdfast-go/holdfast/internal/snsserver"
 	"github.com/holdfast-go/holdfast/internal/sqsserver"
 )
 
@@ -48,12 +49,16 @@ func Custom(code string, status int, message string) Fault {
 type FaultOption func(*faultConfig)
 
 type faultConfig struct {
-	rule sqsserver.Rule
-	errs []error
+	rule  sqsserver.Rule
+	topic string
+	errs  []error
 }
 
 // OnQueue strikes calls on the queue of that name only.
 func OnQueue(name string) FaultOption { return func(c *faultConfig) { c.rule.Queue = name } }
+
+// OnTopic strikes calls of SNS on the topic of that name only.
+func OnTopic(name string) FaultOption { return func(c *faultConfig) { c.topic = name } }
 
 // After lets the first n matching calls pass. n is 0 or more.
 func After(n int) FaultOption { return func(c *faultConfig) { c.rule.After = n } }
@@ -87,7 +92,12 @@ func Probability(p float64, seed uint64) FaultOption {
 func OnReply() FaultOption { return func(c *faultConfig) { c.rule.OnReply = true } }
 
 // Injected is a fault at work. It is safe for concurrent use.
-type Injected struct{ inner *sqsserver.Injection }
+type Injected struct {
+	inner interface { // nil for a fault that was refused
+		Stop()
+		Hits() int
+	}
+}
 
 // Stop ends the fault.
 func (i *Injected) Stop() {
@@ -113,16 +123,67 @@ func (s *Server) inject(r sqsserver.Rule, opts []FaultOption) *Injected {
 	for _, opt := range opts {
 		opt(&c)
 	}
-	inner, err := s.inner.Inject(c.rule)
-	if err := errors.Join(append(c.errs, err)...); err != nil {
+	injected := &Injected{}
+	if err := errors.Join(append(c.errs, s.put(c, injected))...); err != nil {
 		s.tb.Errorf("sqstest: fault: %v", err)
 	}
-	return &Injected{inner}
+	return injected
 }
 
-// Fail answers calls of an action ("" for all) with an error, unapplied. Here
-// and below, a fault that makes no sense (an action the server does not have, a
-// number out of range) fails the server's test.
+// put hands a rule to the server whose action it names. AddPermission and
+// RemovePermission are of both: with OnTopic they are SNS's.
+func (s *Server) put(c faultConfig, to *Injected) error {
+	if c.topic == "" && (c.rule.Action == "" || sqsserver.Knows(c.rule.Action)) {
+		inner, err := s.inner.Inject(c.rule)
+		if err == nil {
+			to.inner = inner
+		}
+		return err
+	}
+	r := c.rule
+	if r.Duplicate || r.Ghost {
+		return errors.New("OnTopic is not for Duplicate and Ghost: they are of queues")
+	}
+	inner, err := s.sns.Inject(snsserver.Rule{
+		Action: r.Action, Topic: c.topic, Queue: r.Queue,
+		After: r.After, Every: r.Every, Times: r.Times, Spare: r.Spare, Seed: r.Seed,
+		Fail: snsError(r.Fail), Delay: r.Delay, OnReply: r.OnReply,
+		Cut: r.Cut, Drop: r.Drop, Hang: r.Hang, FailEntry: snsError(r.FailEntry),
+	})
+	if err == nil {
+		to.inner = inner
+	}
+	return err
+}
+
+// snsError is a fault as SNS words it.
+func snsError(e *sqsserver.Error) *snsserver.Error {
+	if e == nil {
+		return nil
+	}
+	code, status := e.Code, e.Status
+	switch e.Shape {
+	case AccessDenied.err.Shape:
+		code = "AuthorizationError"
+	case Throttle.err.Shape: // the front of the query protocol
+		code = "Throttling"
+	case RequestThrottled.err.Shape: // SNS itself
+		code, status = "Throttled", http.StatusTooManyRequests
+	}
+	return &snsserver.Error{Code: code, Status: status, Message: e.Message, Receiver: e.Receiver}
+}
+
+// Deliver is, for Fail, Delay, Cut and DropReply, what SNS does for each
+// subscription: one try to send a message to its queue. OnTopic and OnQueue narrow
+// it. A fault that is the service's own, and a cut, is tried again on SNS's
+// schedule, 23 days long; one that is the sender's goes to the subscription's
+// dead-letter queue or is lost. Delay makes the delivery late.
+const Deliver = snsserver.Deliver
+
+// Fail answers calls of an action of SQS or SNS with an error, unapplied. ""
+// stands for every action of SQS or, with OnTopic, of SNS. Here and below, a fault
+// that makes no sense (an action the server does not have, a number out of range)
+// fails the server's test.
 //
 // Where several faults match one call they are asked in the order they were
 // made; delays add up, and the first that ends the call hides those after it.

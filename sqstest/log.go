@@ -1,12 +1,19 @@
 package sqstest
 
-import "time"
+import (
+	"slices"
+	"time"
+
+	"github.com/holdfast-go/holdfast/internal/snsserver"
+)
 
 // Call is a request that the server has seen.
 type Call struct {
 	Action string
 	// Queue is the queue's name, "" where the request names none.
 	Queue string
+	// Topic is the topic's name in calls of SNS.
+	Topic string
 	At    time.Time
 	// Entries is the size of a batch, 1 for single operations.
 	Entries int
@@ -22,19 +29,35 @@ type Call struct {
 	Err string
 }
 
-// Calls returns how often an action was called ("" for all), with those that a
-// fault cut off, each try of the SDK for itself.
-func (s *Server) Calls(action string) int { return s.inner.Calls(action) }
+// Calls returns how often an action of SQS or SNS was called ("" for all), with
+// those that a fault cut off, each try of the SDK for itself.
+func (s *Server) Calls(action string) int { return s.inner.Calls(action) + s.sns.Calls(action) }
 
 // Log returns the calls seen, oldest first, as far back as LogLimit allows.
 func (s *Server) Log() []Call {
-	calls := s.inner.Log()
-	out := make([]Call, len(calls))
-	for i, c := range calls {
-		out[i] = Call(c)
+	var out []Call
+	for _, c := range s.inner.Log() {
+		out = append(out, Call{
+			Action: c.Action, Queue: c.Queue, At: c.At, Entries: c.Entries,
+			MaxMessages: c.MaxMessages, Wait: c.Wait, Messages: c.Messages, Took: c.Took, Err: c.Err,
+		})
 	}
+	for _, c := range s.callsOfSNS() {
+		out = append(out, Call{Action: c.Action, Topic: c.Topic, At: c.At, Entries: c.Entries, Took: c.Took, Err: c.Err})
+	}
+	slices.SortStableFunc(out, func(a, b Call) int { return a.At.Compare(b.At) })
 	return out
 }
 
+func (s *Server) callsOfSNS() []snsserver.Call {
+	if s.forgetful {
+		return nil
+	}
+	return s.sns.Log()
+}
+
 // ResetLog forgets the calls so far and their counts.
-func (s *Server) ResetLog() { s.inner.ResetLog() }
+func (s *Server) ResetLog() {
+	s.inner.ResetLog()
+	s.sns.ResetLog()
+}

@@ -102,16 +102,21 @@ func (s *Server) Queue(tb testing.TB, name string, opts ...QueueOption) *Queue {
 // DLQ is the dead-letter queue made with the option DLQ, else nil.
 func (q *Queue) DLQ() *Queue { return q.dlq }
 
-// SendOption changes a message that Queue.Send sends.
-type SendOption func(*sqsserver.Outgoing)
+// SendOption changes a message that Queue.Send sends or Topic.Publish publishes.
+type SendOption func(*outgoing)
+
+type outgoing struct {
+	sqsserver.Outgoing
+	subject string
+}
 
 // Group sets the MessageGroupId. FIFO queues demand one; on standard queues it is
 // the label of fair queues.
-func Group(id string) SendOption { return func(o *sqsserver.Outgoing) { o.Group = id } }
+func Group(id string) SendOption { return func(o *outgoing) { o.Group = id } }
 
 // Dedup sets the MessageDeduplicationId, on FIFO queues only. Default there: a
 // new one for each message.
-func Dedup(id string) SendOption { return func(o *sqsserver.Outgoing) { o.Dedup = id } }
+func Dedup(id string) SendOption { return func(o *outgoing) { o.Dedup = id } }
 
 // StringAttribute adds a message attribute of type String.
 func StringAttribute(name, value string) SendOption {
@@ -129,7 +134,7 @@ func BinaryAttribute(name string, value []byte) SendOption {
 }
 
 func attribute(name string, a sqsserver.Attribute) SendOption {
-	return func(o *sqsserver.Outgoing) {
+	return func(o *outgoing) {
 		if o.Attributes == nil {
 			o.Attributes = make(map[string]sqsserver.Attribute)
 		}
@@ -137,25 +142,28 @@ func attribute(name string, a sqsserver.Attribute) SendOption {
 	}
 }
 
-// SendDelay holds the message back, in whole seconds up to 15 min; on standard
-// queues only. Default: as the queue says.
-func SendDelay(d time.Duration) SendOption { return func(o *sqsserver.Outgoing) { o.Delay = d } }
+// SendDelay holds the message back, in whole seconds up to 15 min; for standard
+// queues, and not for topics. Default: as the queue says.
+func SendDelay(d time.Duration) SendOption { return func(o *outgoing) { o.Delay = d } }
 
 // TraceHeader sets the system attribute AWSTraceHeader.
-func TraceHeader(v string) SendOption { return func(o *sqsserver.Outgoing) { o.TraceHeader = v } }
+func TraceHeader(v string) SendOption { return func(o *outgoing) { o.TraceHeader = v } }
 
 // Send puts a message on the queue, or ends the test, and returns its id. It
 // goes around HTTP: no fault strikes it and the log does not show it.
 func (q *Queue) Send(tb testing.TB, body string, opts ...SendOption) (id string) {
 	tb.Helper()
-	out := sqsserver.Outgoing{Body: body}
+	out := outgoing{Outgoing: sqsserver.Outgoing{Body: body}}
 	for _, opt := range opts {
 		opt(&out)
+	}
+	if out.subject != "" {
+		tb.Fatalf("sqstest: send to %s: Subject is for topics", q.Name)
 	}
 	if q.fifo && out.Dedup == "" {
 		out.Dedup = fmt.Sprintf("sqstest-%d", q.sent.Add(1))
 	}
-	id, err := q.server.inner.Send(q.ARN, out)
+	id, err := q.server.inner.Send(q.ARN, out.Outgoing)
 	if err != nil {
 		tb.Fatalf("sqstest: send to %s: %v", q.Name, err)
 	}

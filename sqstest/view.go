@@ -131,7 +131,8 @@ const (
 	dumpBody     = 60
 )
 
-// Dump returns all queues and their first messages as text for people. New's
+// Dump returns all queues with their first messages, and all topics with what
+// they could not deliver, as text for people. New's
 // servers log it when their test fails.
 func (s *Server) Dump() string {
 	var b strings.Builder
@@ -168,5 +169,6 @@ func (s *Server) Dump() string {
 			fmt.Fprintf(&b, " %q\n", body)
 		}
 	}
+	s.dumpTopics(&b)
 	return b.String()
 }

@@ -2,8 +2,10 @@ package sqsserver
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Bind gives an access key an IAM policy that is enforced from then on: what it
@@ -32,6 +34,24 @@ func (s *Server) Bind(accessKey, document string) error {
 func (s *Server) Policy(queueARN string) (document string, exists bool) {
 	exists = s.at(queueARN, func(q *queue) { document = q.settings.policy })
 	return document, exists
+}
+
+// Permit adds a statement to a queue's access policy, in place of one with its
+// Sid. The error is an *Error.
+func (s *Server) Permit(queueARN, sid string, statement map[string]any) error {
+	s.lock()
+	defer s.unlock()
+	q := s.byARN(queueARN)
+	if q == nil {
+		return errNoQueue
+	}
+	doc, statements, err := q.policyDocument()
+	if err != nil {
+		return err
+	}
+	with := map[string]any{"Sid": sid}
+	maps.Copy(with, statement)
+	return q.setPolicyDocument(doc, append(slices.DeleteFunc(statements, labelled(sid)), with), time.Now())
 }
 
 // allow asks the tester's rule, the caller's policy and the queue's. The caller

@@ -51,6 +51,9 @@ var operations = map[string]func() request{
 	"CancelMessageMoveTask":        func() request { return new(cancelMessageMoveTask) },
 }
 
+// Knows tells whether SQS has an action of that name.
+func Knows(action string) bool { return operations[action] != nil }
+
 // call is one request on its way.
 type call struct {
 	ctx    context.Context
