@@ -237,5 +237,27 @@ func localStackDepartures() []departures {
 				"RedrivePolicy/refuses what is not JSON",
 			},
 		},
+		{
+			reason: "the length of labels is not checked",
+			shows:  "accepted, want a refusal",
+			cases: []string{
+				"AddPermission/refuses a label of 81 characters",
+			},
+		},
+		{
+			reason: "numbers of move tasks are not checked",
+			shows:  "accepted, want a refusal",
+			cases: []string{
+				"ListMessageMoveTasks/refuses more than 10",
+				"StartMessageMoveTask/refuses more than 500 messages per second",
+			},
+		},
+		{
+			reason: "messages that a task moved keep their ids",
+			shows:  "the same id",
+			cases: []string{
+				"StartMessageMoveTask/gives messages a new id",
+			},
+		},
 	}
 }

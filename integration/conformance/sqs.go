@@ -9,5 +9,6 @@ func SQS() []Case {
 		sendCases(), messageAttributeCases(), batchCases(),
 		receiveCases(), visibilityCases(), deleteCases(),
 		fifoCases(), fifoOrderCases(), deadLetterCases(),
+		tagCases(), permissionCases(), moveCases(),
 	)
 }
