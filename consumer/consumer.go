@@ -210,7 +210,7 @@ func (c *Consumer) Run(ctx context.Context) (err error) {
 	}()
 
 	<-receiving.Done()
-	err = c.stop(polling, cutPolls, stopWork)
+	err = c.stop(polling, cutPolls, stopWork) //nolint:contextcheck // ctx has ended; the stop has its own time
 	if cause := context.Cause(receiving); !errors.Is(cause, context.Cause(ctx)) {
 		err = errors.Join(cause, err)
 	}

@@ -61,6 +61,7 @@ func step[R any](ctx context.Context, p *process, name string, call func() (R, e
 // Do implements sqs.HTTPClient.
 func (p *process) Do(req *http.Request) (*http.Response, error) {
 	_, action, _ := strings.Cut(req.Header.Get("X-Amz-Target"), ".")
+	//nolint:contextcheck // the request's own context is what is passed on
 	return step(req.Context(), p, action, func() (*http.Response, error) {
 		// The server sees that a long poll of the dead has been hung up.
 		ctx, hangUp := context.WithCancel(req.Context())

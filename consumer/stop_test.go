@@ -368,20 +368,20 @@ func TestCleanStop(t *testing.T) {
 	})
 }
 
-// workerVariable makes the test binary a worker process: see init.
+// workerVariable makes the test binary a worker process: see TestMain.
 const workerVariable = "HOLDFAST_TEST_WORKER"
 
-// init turns a copy of this test binary into a worker on the queue and endpoint
+// TestMain turns a copy of this test binary into a worker on the queue and endpoint
 // in its environment, so that signals can be shown on real processes.
-func init() {
+func TestMain(m *testing.M) {
 	if os.Getenv(workerVariable) == "" {
-		return
+		os.Exit(m.Run())
 	}
 	if err := work(os.Getenv("HOLDFAST_TEST_ENDPOINT"), os.Getenv(workerVariable)); err != nil {
-		fmt.Println("ended with", err)
+		fmt.Fprintln(os.Stdout, "ended with", err)
 		os.Exit(1)
 	}
-	fmt.Println("ended in order")
+	fmt.Fprintln(os.Stdout, "ended in order")
 	os.Exit(0)
 }
 
@@ -391,7 +391,7 @@ func work(endpoint, queue string) error {
 		Credentials: aws.NewCredentialsCache(credentials.NewStaticCredentialsProvider("test", "test", "")),
 	})
 	h := handle(func(ctx context.Context, m *holdfast.Message) error {
-		fmt.Println("started", m.ID)
+		fmt.Fprintln(os.Stdout, "started", m.ID)
 		if m.Body == "deaf" {
 			select {}
 		}
@@ -402,7 +402,7 @@ func work(endpoint, queue string) error {
 		if err := nap(ctx, d); err != nil {
 			return err
 		}
-		fmt.Println("done", m.ID)
+		fmt.Fprintln(os.Stdout, "done", m.ID)
 		return nil
 	})
 	c, err := consumer.New(client, queue, h, consumer.Config{StopTimeout: 2 * time.Second, PollGrace: 100 * time.Millisecond})
@@ -451,9 +451,10 @@ func spawn(t *testing.T, endpoint, queue string) *child {
 	return p
 }
 
-// await waits for n lines that begin with prefix.
-func (p *child) await(t *testing.T, n int, prefix string) {
+// awaitStarted waits for n handlers to say that they started.
+func (p *child) awaitStarted(t *testing.T, n int) {
 	t.Helper()
+	const prefix = "started"
 	limit := time.After(20 * time.Second)
 	for n > 0 {
 		select {
@@ -492,7 +493,7 @@ func TestCleanStopOfProcesses(t *testing.T) {
 			q.Send(t, "1h")
 		}
 		p := spawn(t, srv.Listen(t), q.Name)
-		p.await(t, 10, "started")
+		p.awaitStarted(t, 10)
 		if err := p.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Fatal(err)
 		}
@@ -511,7 +512,7 @@ func TestCleanStopOfProcesses(t *testing.T) {
 		q.Send(t, "deaf")
 		q.Send(t, "1ms")
 		p := spawn(t, srv.Listen(t), q.Name)
-		p.await(t, 2, "started")
+		p.awaitStarted(t, 2)
 		if err := p.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Fatal(err)
 		}
@@ -529,7 +530,7 @@ func TestCleanStopOfProcesses(t *testing.T) {
 		q := srv.Queue(t, "orders")
 		q.Send(t, "1h")
 		p := spawn(t, srv.Listen(t), q.Name)
-		p.await(t, 1, "started")
+		p.awaitStarted(t, 1)
 		for range 2 {
 			if err := p.Process.Signal(syscall.SIGTERM); err != nil {
 				t.Fatal(err)
@@ -550,7 +551,7 @@ func TestCleanStopOfProcesses(t *testing.T) {
 		q := srv.Queue(t, "orders")
 		q.Send(t, "1h")
 		p := spawn(t, srv.Listen(t), q.Name)
-		p.await(t, 1, "started")
+		p.awaitStarted(t, 1)
 		if err := p.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}

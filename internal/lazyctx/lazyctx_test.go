@@ -77,7 +77,7 @@ func TestContext(t *testing.T) {
 	})
 }
 
-func TestContextThatNobodyLooksAtCostsNothing(t *testing.T) {
+func TestContextThatNobodyLooksAtCostsNothing(t *testing.T) { //nolint:paralleltest // AllocsPerRun counts for the whole process
 	parent := t.Context()
 	contexts := make([]lazyctx.Context, 200) // as parts of what is there anyway
 	n := 0

@@ -27,17 +27,17 @@ const (
 	// Transient errors mend themselves: throttling, 5xx, broken connections,
 	// timeouts and all that is not known better.
 	Transient Fault = iota
-	// Denied: access or KMS denied, credentials missing or expired. An operator
+	// Denied means access or KMS denied, credentials missing or expired. An operator
 	// must act, or credentials be refreshed; trying goes on, slowly.
 	Denied
-	// Missing: the queue does not exist.
+	// Missing means that the queue does not exist.
 	Missing
-	// Stale: the receipt handle is no longer good, the message is not in flight,
+	// Stale means that the receipt handle is no longer good, the message is not in flight,
 	// or its 12 hours are over. Final for this hold, harmless for the consumer.
 	Stale
-	// OverLimit: too many messages in flight.
+	// OverLimit means too many messages in flight.
 	OverLimit
-	// Rejected: the request itself is wrong, as for a message too large.
+	// Rejected means that the request itself is wrong, as for a message too large.
 	Rejected
 )
 
