@@ -26,7 +26,7 @@ type Health struct {
 // Problem is one thing that is wrong.
 type Problem struct {
 	// Name is one of start, receive, settle, extend, dead-letter,
-	// no-dead-letter-queue, gate, abandoned, run.
+	// no-dead-letter-queue, gate, abandoned, in-flight-limit, run.
 	Name string
 	// Since is when it began.
 	Since time.Time
@@ -43,6 +43,7 @@ const (
 	problemNoQueue    = "no-dead-letter-queue"
 	problemGate       = "gate"
 	problemAbandoned  = "abandoned"
+	problemInFlight   = "in-flight-limit"
 	problemRun        = "run"
 )
 

@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,10 +21,12 @@ type pollers struct {
 	turn chan struct{} // held by the one poller that waits for budget
 	wg   sync.WaitGroup
 
-	mu      sync.Mutex // guards active, target and waiting
+	mu      sync.Mutex // guards all below but failures
 	active  int
 	target  int
 	waiting int // for room, a gate or their turn
+	looked  time.Time
+	atLimit bool
 
 	failures atomic.Int32 // failed receives in a row
 }
@@ -34,6 +37,7 @@ func newPollers(c *Consumer) *pollers {
 
 // run polls until ctx ends. Polls then under way go on until cut ends.
 func (p *pollers) run(ctx, cut context.Context) {
+	p.looked = time.Now()
 	p.spawn(ctx, cut, 1)
 	<-ctx.Done()
 	p.wg.Wait()
@@ -133,6 +137,7 @@ func (p *pollers) poll(ctx, cut context.Context) {
 		} else {
 			attempt = ""
 			p.c.stats.polled(len(hs))
+			p.watchLimit(ctx, len(hs), arrived)
 			if p.failures.Swap(0) > 0 {
 				p.c.health.clear(problemReceive)
 				p.c.recovered(ctx)
@@ -175,6 +180,48 @@ func (p *pollers) mayReceive(ctx context.Context) (asked int, probe, ok bool) {
 			return asked, probe, true
 		}
 		p.d.unreserve(asked)
+	}
+}
+
+const (
+	// nearLimit is how many messages in flight count as the limit of SQS, which is
+	// about 120,000 [SQS quotas].
+	nearLimit = 100_000
+	// limitEvery is how often an empty receive is looked into.
+	limitEvery = 5 * time.Minute
+)
+
+// watchLimit looks into an empty long poll now and then: at the limit of messages
+// in flight SQS does not answer a long poll with an error but with nothing.
+func (p *pollers) watchLimit(ctx context.Context, got int, now time.Time) {
+	p.mu.Lock()
+	red := p.atLimit
+	due := got == 0 && (red || now.Sub(p.looked) >= limitEvery)
+	if due {
+		p.looked = now
+	}
+	p.atLimit = red && got == 0
+	p.mu.Unlock()
+	if red && got > 0 {
+		p.c.health.clear(problemInFlight)
+	}
+	if !due {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
+	defer cancel()
+	visible, inFlight, err := p.c.t.Depth(ctx)
+	if err != nil {
+		return // the next empty receive looks again
+	}
+	full := visible > 0 && inFlight >= nearLimit
+	p.mu.Lock()
+	p.atLimit = full
+	p.mu.Unlock()
+	if full {
+		p.c.health.set(problemInFlight, fmt.Errorf("%d messages are visible but receives bring none, with %d in flight: SQS hands out no more at its limit of about 120,000; find the consumer that holds them", visible, inFlight))
+	} else if red {
+		p.c.health.clear(problemInFlight)
 	}
 }
 

@@ -195,6 +195,26 @@ func (t *SDK) Receive(ctx context.Context, most int, wait time.Duration, attempt
 
 var allAttributes = []string{"All"}
 
+// Depth tells how many messages of the queue are visible and how many in flight,
+// about.
+func (t *SDK) Depth(ctx context.Context) (visible, inFlight int, err error) {
+	out, err := t.Settle.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
+		QueueUrl: &t.opened.Load().queue.URL,
+		AttributeNames: []types.QueueAttributeName{
+			types.QueueAttributeNameApproximateNumberOfMessages, types.QueueAttributeNameApproximateNumberOfMessagesNotVisible,
+		},
+	})
+	if err != nil {
+		return 0, 0, err
+	}
+	visible, err = strconv.Atoi(out.Attributes[string(types.QueueAttributeNameApproximateNumberOfMessages)])
+	if err != nil {
+		return 0, 0, err
+	}
+	inFlight, err = strconv.Atoi(out.Attributes[string(types.QueueAttributeNameApproximateNumberOfMessagesNotVisible)])
+	return visible, inFlight, err
+}
+
 // Message writes the message of an origin to msg.
 func (t *SDK) Message(m *Origin, msg *holdfast.Message) {
 	*msg = holdfast.Message{
