@@ -116,10 +116,6 @@ func (t *moveTask) end(status moveStatus, reason string) {
 
 // step moves one message, or ends the task.
 func (t *moveTask) step(now time.Time) {
-	if t.source.deleted {
-		t.end(moveFailed, errNoQueue.Code)
-		return
-	}
 	found := false
 	t.source.shelf.offer(1, func(m *message) bool {
 		found = true

@@ -208,15 +208,19 @@ func (r *deleteQueue) serve(s *Server, c *call, _ *jsonWriter) error {
 	if err != nil {
 		return err
 	}
-	delete(s.queues, q.key)
+	s.remove(q, now)
 	s.buried[q.key] = now
-	q.deleted = true
+	return nil
+}
+
+// remove ends a queue and all that hangs on it.
+func (s *Server) remove(q *queue, now time.Time) {
+	delete(s.queues, q.key)
 	if t := q.activeMove(); t != nil {
 		t.end(moveFailed, errNoQueue.Code)
 	}
 	q.clear(now)
 	q.failWaiters(errNoQueue)
-	return nil
 }
 
 // purgeQueue is PurgeQueue.

@@ -21,7 +21,6 @@ type queue struct {
 	created  time.Time
 	modified time.Time
 	purged   time.Time
-	deleted  bool
 
 	messages map[uint64]*message // by serial
 	shelf    shelf

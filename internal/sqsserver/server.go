@@ -120,6 +120,19 @@ func (s *Server) unlock() {
 	s.mu.Unlock()
 }
 
+// Clear takes all queues away, with no wait for their names, and frees all access
+// keys. Polls that wait are told that their queue is gone. Faults and the log stay.
+func (s *Server) Clear() {
+	s.lock()
+	defer s.unlock()
+	now := time.Now()
+	for _, q := range s.queues {
+		s.remove(q, now)
+	}
+	clear(s.buried)
+	clear(s.bound)
+}
+
 func (s *Server) nextSerial() uint64 {
 	s.serial++
 	return s.serial
