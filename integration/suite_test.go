@@ -136,11 +136,9 @@ func TestHeartbeatHoldsAMessageOverItsVisibility(t *testing.T) {
 	t.Parallel()
 	stack, rdb := LocalStack(t), Redis(t)
 	q := stack.Queue(t, "slow", nil)
-	var runs, extensions atomic.Int64
-	var receives atomic.Int64
-	handler := func(ctx context.Context, m *holdfast.Message) error {
+	var runs, receives, extensions atomic.Int64
+	handler := func(ctx context.Context, _ *holdfast.Message) error {
 		runs.Add(1)
-		receives.Store(int64(m.ReceiveCount))
 		select {
 		case <-time.After(7 * time.Second):
 			return nil
@@ -153,9 +151,10 @@ func TestHeartbeatHoldsAMessageOverItsVisibility(t *testing.T) {
 		run(t, stack, q, handler, consumer.Config{
 			Visibility: 2 * time.Second,
 			Middleware: []holdfast.Middleware{idempotency.New(redisstore.New(rdb), idempotency.Config{Consumer: name})},
-			Hooks: holdfast.Hooks{Extended: func(e holdfast.ExtendedEvent) {
-				extensions.Add(1)
-			}},
+			Hooks: holdfast.Hooks{
+				Received: func(holdfast.ReceivedEvent) { receives.Add(1) },
+				Extended: func(holdfast.ExtendedEvent) { extensions.Add(1) },
+			},
 		})
 	}
 	send(t, stack, &sqs.SendMessageInput{QueueUrl: &q.URL, MessageBody: aws.String("x")})
