@@ -6,6 +6,14 @@ type batchResult struct {
 	successful, failed jsonWriter
 }
 
+// entryReply is about how long an entry's outcome is.
+const entryReply = 192
+
+// newBatchResult has room for n entries.
+func newBatchResult(n int) batchResult {
+	return batchResult{successful: jsonWriter{b: make([]byte, 0, n*entryReply)}}
+}
+
 // add notes one entry's outcome. write adds the members of a success.
 func (r *batchResult) add(id string, err *Error, write func(*jsonWriter)) {
 	w := &r.successful
@@ -35,6 +43,7 @@ func (r *batchResult) list(w *jsonWriter, name string, entries *jsonWriter) {
 	if len(entries.b) == 0 {
 		return
 	}
+	w.grow(len(entries.b) + len(name) + 8)
 	w.key(name)
 	w.open('[')
 	w.b = append(w.b, entries.b...)

@@ -18,7 +18,7 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	ctx := r.Context()
 	var body []byte
 	if r.Body != nil {
-		b, err := readBody(r.Body)
+		b, err := readBody(r.Body, r.ContentLength)
 		_ = r.Body.Close() // a RoundTripper closes it; it was read in full
 		var refused *Error
 		if errors.As(err, &refused) {

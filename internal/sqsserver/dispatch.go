@@ -54,6 +54,9 @@ var operations = map[string]func() request{
 // Knows tells whether SQS has an action of that name.
 func Knows(action string) bool { return operations[action] != nil }
 
+// smallReply is room for most replies that carry no messages.
+const smallReply = 256
+
 // call is one request on its way.
 type call struct {
 	ctx    context.Context
@@ -111,7 +114,7 @@ func (s *Server) do(ctx context.Context, in incoming) reply {
 	if err := strike.before(ctx); err != nil {
 		return s.finish(c, nil, err)
 	}
-	w := &jsonWriter{}
+	w := &jsonWriter{b: make([]byte, 0, smallReply)}
 	w.open('{')
 	if err = r.serve(s, c, w); err == nil {
 		w.close('}')
@@ -137,6 +140,12 @@ func decode(in incoming, c *call) (request, error) {
 		return nil, errUnknownAction.with("The action %s is not valid for this endpoint.", action)
 	}
 	r := make()
+	if f, ok := r.(fastRequest); ok {
+		if f.readFast(&jsonReader{b: in.body}) {
+			return r, nil
+		}
+		r = make() // what was read so far does not count
+	}
 	if body := bytes.TrimSpace(in.body); len(body) > 0 {
 		if err := json.Unmarshal(body, r); err != nil {
 			return nil, errSerialization.with("The request's JSON cannot be read: %v", err)
@@ -182,12 +191,19 @@ func (s *Server) finish(c *call, w *jsonWriter, err error) reply {
 	return reply{status: refused.Status, queryError: refused.Code + ";" + refused.fault(), body: e.b}
 }
 
-// readBody reads at most maxRequest bytes.
-func readBody(r io.Reader) ([]byte, error) {
+// readBody reads at most maxRequest bytes. length is how long the body says it is,
+// or below 0.
+func readBody(r io.Reader, length int64) ([]byte, error) {
 	if r == nil {
 		return nil, nil
 	}
+	if length > maxRequest {
+		return nil, errBodyTooLarge.with("The request is longer than %d bytes.", maxRequest)
+	}
 	var b bytes.Buffer
+	// Room for what is announced, and what ReadFrom wants to find the end; a
+	// length that is a lie is believed up to a point.
+	b.Grow(int(min(max(length, 0), maxMessageSize)) + bytes.MinRead)
 	n, err := b.ReadFrom(io.LimitReader(r, maxRequest+1))
 	if err != nil {
 		return nil, err

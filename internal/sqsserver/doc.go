@@ -24,7 +24,7 @@
 //     a standard and on a FIFO queue; poll.go parks long polls; history.go remembers
 //     for tests
 //   - op_*.go: one file per operation or family, each with its wire form; batch.go
-//     and jsonwriter.go write results
+//     and jsonwriter.go write results, jsonreader.go reads the hot requests
 //   - move.go: redrives from dead-letter queues; access.go and policy.go: who may do what
 //   - attributes.go, messageattributes.go, systemattributes.go, redrive.go, receipt.go,
 //     attempts.go, memory.go, digest.go, validate.go, errors.go: the rules these share

@@ -1,6 +1,7 @@
 package sqsserver
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -175,4 +176,48 @@ func FuzzJSONString(f *testing.F) {
 			t.Errorf("%q comes back as %q", s, back)
 		}
 	})
+}
+
+// FuzzFastRequest holds the reader of the hot requests against encoding/json:
+// what it takes it reads alike.
+func FuzzFastRequest(f *testing.F) {
+	for _, body := range []string{
+		`{"QueueUrl":"q","Entries":[{"Id":"1","MessageBody":"{\"a\":\"\u00e9\\n\"}","DelaySeconds":-1,"MessageGroupId":"g"},{}]}`,
+		`{"QueueUrl":"q", "MessageBody" : "\t\b\f\r\n\/é", "MessageDeduplicationId":"d","DelaySeconds":10}`,
+		`{"QueueUrl":"q","Entries":[{"Id":"1","ReceiptHandle":"h"}]}`,
+		`{"QueueUrl":"q","MaxNumberOfMessages":10,"WaitTimeSeconds":0,"MessageAttributeNames":["All"],"AttributeNames":[]}`,
+		`{"queueurl":"q","MaxNumberOfMessages":01}`, `{"QueueUrl":null}`, `{"QueueUrl":"q"}x`, `{"QueueUrl":"` + "\x01\xff" + `"}`, `{}`, ``,
+	} {
+		f.Add([]byte(body))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		for _, action := range []string{"SendMessage", "SendMessageBatch", "DeleteMessageBatch", "ReceiveMessage"} {
+			fast, slow := operations[action](), operations[action]()
+			if !fast.(fastRequest).readFast(&jsonReader{b: body}) {
+				continue
+			}
+			if err := json.Unmarshal(body, slow); err != nil {
+				t.Fatalf("%s: takes %q, which is wrong: %v", action, body, err)
+			}
+			a, _ := json.Marshal(fast)
+			b, _ := json.Marshal(slow)
+			if !bytes.Equal(a, b) {
+				t.Errorf("%s: %q reads as\n%s, not as\n%s", action, body, a, b)
+			}
+		}
+	})
+}
+
+func TestTheHotRequestsAreReadFast(t *testing.T) {
+	t.Parallel()
+	for action, body := range map[string]string{
+		"SendMessage":        `{"QueueUrl":"q","MessageBody":"{\"a\":\"b\"}","MessageGroupId":"g","MessageDeduplicationId":"d","DelaySeconds":1}`,
+		"SendMessageBatch":   `{"QueueUrl":"q","Entries":[{"Id":"1","MessageBody":"é"},{"Id":"2","MessageBody":"x"}]}`,
+		"DeleteMessageBatch": `{"QueueUrl":"q","Entries":[{"Id":"1","ReceiptHandle":"h"}]}`,
+		"ReceiveMessage":     `{"QueueUrl":"q","MaxNumberOfMessages":10,"VisibilityTimeout":30,"WaitTimeSeconds":20,"MessageSystemAttributeNames":["All"],"MessageAttributeNames":["All"]}`,
+	} {
+		if !operations[action]().(fastRequest).readFast(&jsonReader{b: []byte(body)}) {
+			t.Errorf("%s goes the slow way", action)
+		}
+	}
 }

@@ -47,14 +47,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // receiveBody reads the body within Config.BodyTimeout. The deadline ends with
 // the body: a long poll may take longer.
 func (s *Server) receiveBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	if r.ContentLength > maxRequest {
-		return nil, errBodyTooLarge.with("The request is longer than %d bytes.", maxRequest)
-	}
 	control := http.NewResponseController(w)
 	if control.SetReadDeadline(time.Now().Add(s.cfg.BodyTimeout)) == nil { // else w has no connection to wait for
 		defer func() { _ = control.SetReadDeadline(time.Time{}) }()
 	}
-	body, err := readBody(r.Body)
+	body, err := readBody(r.Body, r.ContentLength)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return nil, errBodyTooSlow.with("The request's body did not come within %v.", s.cfg.BodyTimeout)
 	}

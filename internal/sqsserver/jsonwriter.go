@@ -2,6 +2,7 @@ package sqsserver
 
 import (
 	"encoding/base64"
+	"slices"
 	"strconv"
 	"unicode/utf8"
 )
@@ -20,11 +21,23 @@ func (w *jsonWriter) sep() {
 	w.comma = true
 }
 
+// key writes a name of ours: there is nothing in it to escape.
 func (w *jsonWriter) key(name string) {
 	w.sep()
-	w.b = appendJSONString(w.b, name)
+	w.b = append(w.b, '"')
+	w.b = append(w.b, name...)
+	w.b = append(w.b, '"', ':')
+}
+
+// givenKey writes a name that a user gave.
+func (w *jsonWriter) givenKey(name string) {
+	w.sep()
+	w.value(name)
 	w.b = append(w.b, ':')
 }
+
+// grow makes room for n more bytes.
+func (w *jsonWriter) grow(n int) { w.b = slices.Grow(w.b, n) }
 
 func (w *jsonWriter) open(c byte) {
 	w.b = append(w.b, c)
@@ -63,6 +76,14 @@ func (w *jsonWriter) bytes(name string, v []byte) {
 	w.b = append(w.b, '"')
 }
 
+// plain is the bytes that a JSON string holds as they are.
+var plain = func() (t [256]bool) {
+	for c := 0x20; c < utf8.RuneSelf; c++ {
+		t[c] = c != '"' && c != '\\'
+	}
+	return t
+}()
+
 const hexDigits = "0123456789abcdef"
 
 func appendJSONString(b []byte, s string) []byte {
@@ -70,6 +91,10 @@ func appendJSONString(b []byte, s string) []byte {
 	start := 0
 	for i := 0; i < len(s); {
 		c := s[i]
+		if plain[c] {
+			i++
+			continue
+		}
 		if c >= utf8.RuneSelf {
 			r, n := utf8.DecodeRuneInString(s[i:])
 			if r == utf8.RuneError && n == 1 {
@@ -78,10 +103,6 @@ func appendJSONString(b []byte, s string) []byte {
 				start = i + 1
 			}
 			i += n
-			continue
-		}
-		if c >= 0x20 && c != '"' && c != '\\' {
-			i++
 			continue
 		}
 		b = append(b, s[start:i]...)

@@ -107,7 +107,7 @@ func writeAttributes(w *jsonWriter, attrs []attribute) {
 	w.open('{')
 	for i := range attrs {
 		a := &attrs[i]
-		w.key(a.name)
+		w.givenKey(a.name)
 		w.open('{')
 		w.text("DataType", a.dataType)
 		if a.isBinary {

@@ -28,10 +28,12 @@ func (r *deleteMessage) serve(s *Server, c *call, _ *jsonWriter) error {
 // deleteMessageBatch is DeleteMessageBatch.
 type deleteMessageBatch struct {
 	QueueURL string `json:"QueueUrl"`
-	Entries  []struct {
-		ID            string `json:"Id"`
-		ReceiptHandle *string
-	}
+	Entries  []deleteEntry
+}
+
+type deleteEntry struct {
+	ID            string `json:"Id"`
+	ReceiptHandle *string
 }
 
 func (r *deleteMessageBatch) target() string { return r.QueueURL }
@@ -48,7 +50,7 @@ func (r *deleteMessageBatch) serve(s *Server, c *call, w *jsonWriter) error {
 	if err := checkBatch(len(r.Entries), "DeleteMessageBatchRequestEntry", func(i int) string { return r.Entries[i].ID }); err != nil {
 		return err
 	}
-	var out batchResult
+	out := newBatchResult(len(r.Entries))
 	for _, e := range r.Entries {
 		fail := s.faults.entry(c.action, c.name)
 		if fail == nil {

@@ -197,11 +197,26 @@ func (q *queue) delivery(m *message) received {
 	}
 }
 
+// wireSize is about how long a message is in a reply: a body of JSON has its
+// quotes escaped.
+func (m *received) wireSize() int {
+	n := 512 + len(m.body) + len(m.body)/8
+	for i := range m.attributes {
+		n += 128 + m.attributes[i].size()*4/3
+	}
+	return n
+}
+
 // write writes the messages; an empty receive has no Messages at all.
 func (r *receiveMessage) write(w *jsonWriter, got []received, system systemSet) {
 	if len(got) == 0 {
 		return
 	}
+	size := 0
+	for i := range got {
+		size += got[i].wireSize()
+	}
+	w.grow(size)
 	w.key("Messages")
 	w.open('[')
 	for i := range got {

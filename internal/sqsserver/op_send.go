@@ -108,7 +108,7 @@ func (r *sendMessageBatch) serve(s *Server, c *call, w *jsonWriter) error {
 	if err != nil {
 		return err
 	}
-	var out batchResult
+	out := newBatchResult(len(r.Entries))
 	for i := range r.Entries {
 		fail := cmp.Or(s.faults.entry(c.action, c.name), refused[i])
 		var result sent

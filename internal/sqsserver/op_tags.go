@@ -108,7 +108,7 @@ func (r *listQueueTags) serve(s *Server, c *call, w *jsonWriter) error {
 	w.key("Tags")
 	w.open('{')
 	for _, key := range sortedKeys(q.tags) {
-		w.key(key) // an empty value is a value
+		w.givenKey(key) // an empty value is a value
 		w.value(q.tags[key])
 	}
 	w.close('}')

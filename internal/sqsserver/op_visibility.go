@@ -50,7 +50,7 @@ func (r *changeVisibilityBatch) serve(s *Server, c *call, w *jsonWriter) error {
 	if err := checkBatch(len(r.Entries), "ChangeMessageVisibilityBatchRequestEntry", func(i int) string { return r.Entries[i].ID }); err != nil {
 		return err
 	}
-	var out batchResult
+	out := newBatchResult(len(r.Entries))
 	for _, e := range r.Entries {
 		fail := s.faults.entry(c.action, c.name)
 		if fail == nil {
