@@ -35,12 +35,18 @@ func newPollers(c *Consumer) *pollers {
 	return &pollers{c: c, d: c.d, turn: make(chan struct{}, 1), target: 1}
 }
 
-// run polls until ctx ends. Polls then under way go on until cut ends.
+// run polls until ctx ends. Polls then under way go on until cut ends. When it
+// returns, nothing that is given back can be received here.
 func (p *pollers) run(ctx, cut context.Context) {
 	p.looked = time.Now()
 	p.spawn(ctx, cut, 1)
 	<-ctx.Done()
 	p.wg.Wait()
+	if p.c.stats.pollsCut.Load() > 0 && p.c.Stats().Held > 0 {
+		// SQS hears of a cut poll a little later than we cut it. What is given back
+		// before that would go into the cut poll, and be hidden there.
+		pause(context.WithoutCancel(cut), min(200*time.Millisecond, p.d.cfg.StopTimeout/25))
+	}
 }
 
 func (p *pollers) spawn(ctx, cut context.Context, n int) {
@@ -278,7 +284,7 @@ func (d *dispatcher) room(now time.Time, waited bool) (n int, again time.Duratio
 	if d.bytes >= d.cfg.HeldBytes {
 		return 0, 0
 	}
-	live := d.n[queued] + d.n[delayed] + d.n[running] + d.reserved
+	live := d.n[queued] + d.n[delayed] + d.n[running] + d.reserved - d.resting()
 	total := live + d.n[settling]
 	coming := d.reserved
 	ahead := min(d.cfg.Prefetch, d.pace.Ahead(d.cfg.Concurrency, gather))
@@ -308,6 +314,24 @@ func (d *dispatcher) room(now time.Time, waited bool) (n int, again time.Duratio
 		}
 	}
 	return free, 0
+}
+
+// resting is how many messages wait for the head of their group, which is delayed
+// or parked, and such delayed heads: as far as MaxParked has room they count to
+// that, so that groups that fail leave room for others. Call with mu held.
+func (d *dispatcher) resting() (n int) {
+	if !d.fifo || d.n[delayed]+d.n[parked] == 0 {
+		return 0
+	}
+	for _, g := range d.groups {
+		switch g.queue[0].state {
+		case delayed:
+			n += len(g.queue)
+		case parked:
+			n += len(g.queue) - 1
+		}
+	}
+	return min(n, max(0, d.cfg.MaxParked-d.n[parked]))
 }
 
 // reserve waits for room and takes it. A probe asks for one message.

@@ -5,12 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -309,8 +311,8 @@ func TestCleanStop(t *testing.T) {
 				t.Fatalf("Stats is %+v", s)
 			}
 			d, err := took(r)
-			if err != nil || d > 2*time.Second {
-				t.Errorf("stopped after %v with %v; nothing ran, so only the poll's grace", d, err)
+			if err != nil || d > 2200*time.Millisecond {
+				t.Errorf("stopped after %v with %v; nothing ran, so only the poll's grace and the time for SQS to hear of its end", d, err)
 			}
 			if got := q.Depth(); got != (sqstest.Depth{Visible: 20}) {
 				t.Errorf("the queue is %+v; want all given back", got)
@@ -333,12 +335,32 @@ func TestCleanStop(t *testing.T) {
 			r.StopNow()
 			r.StopNow() // twice does no harm
 			<-r.done
-			if d := time.Since(began); r.err != nil || d != time.Second {
-				t.Errorf("stopped after %v with %v; want a second", d, r.err)
+			// And the time for SQS to hear of the cut.
+			if d := time.Since(began); r.err != nil || d != 1200*time.Millisecond {
+				t.Errorf("stopped after %v with %v; want 1.2s", d, r.err)
 			}
 			if got := q.Depth(); got != (sqstest.Depth{Visible: 5}) || r.Stats().PollsCut != 1 {
 				t.Errorf("the queue is %+v, Stats %+v", got, r.Stats())
 			}
+		})
+	})
+	t.Run("what is given back does not go into a poll of which SQS does not know yet that it was cut", func(t *testing.T) {
+		inBubble(t, func(t *testing.T) {
+			srv := sqstest.New(t)
+			q := srv.Queue(t, "orders")
+			id := q.Send(t, "x")
+			slow := &slowToHangUp{srv: srv}
+			r := startWith(t, srv.SQS(func(o *sqs.Options) { o.HTTPClient = slow }), q, sleeper(time.Hour), consumer.Config{PollGrace: 20 * time.Second})
+			time.Sleep(5 * time.Second)
+			r.cancel()
+			time.Sleep(time.Second)
+			r.StopNow()
+			<-r.done
+			synctest.Wait()
+			if got := q.Depth(); got != (sqstest.Depth{Visible: 1}) || q.Receives(id) != 1 {
+				t.Errorf("the queue is %+v after %d receives; the message went into the cut poll", got, q.Receives(id))
+			}
+			time.Sleep(time.Second) // for the poll to end
 		})
 	})
 	t.Run("StopNow alone stops nothing", func(t *testing.T) {
@@ -366,6 +388,30 @@ func TestCleanStop(t *testing.T) {
 			}
 		})
 	})
+}
+
+// slowToHangUp is a connection on which the end of a call is heard 100 ms late.
+type slowToHangUp struct{ srv *sqstest.Server }
+
+func (c *slowToHangUp) Do(req *http.Request) (*http.Response, error) {
+	type answer struct {
+		*http.Response
+		error
+	}
+	ctx, hangUp := context.WithCancel(context.WithoutCancel(req.Context()))
+	answers := make(chan answer, 1)
+	go func() {
+		res, err := c.srv.HTTPClient().Do(req.WithContext(ctx))
+		answers <- answer{res, err}
+	}()
+	select {
+	case a := <-answers:
+		hangUp()
+		return a.Response, a.error
+	case <-req.Context().Done():
+		time.AfterFunc(100*time.Millisecond, hangUp)
+		return nil, req.Context().Err()
+	}
 }
 
 // workerVariable makes the test binary a worker process: see TestMain.
