@@ -2,10 +2,13 @@ package conformance
 
 import (
 	"flag"
+	"fmt"
+	"math/rand/v2"
 	"os"
 	"testing"
 	"testing/synctest"
 
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/holdfast-go/holdfast/integration"
@@ -37,7 +40,7 @@ func TestLocalStack(t *testing.T) {
 	stack := integration.LocalStack(t)
 	t.Logf("LocalStack: %s at %s", stack.Source, stack.URL)
 	backend := onNetwork("LocalStack", stack.SQS)
-	backend.Departures = LocalStackDepartures()
+	backend.Departures, backend.Alone = LocalStackDepartures(), LocalStackAlone()
 	Test(t, backend, SQS(), finish(t))
 }
 
@@ -48,9 +51,16 @@ func inProcess() Backend {
 	}}
 }
 
-// onNetwork gives all cases one server, in real time.
+// onNetwork gives all cases one server, in real time, and each an account of its own, so
+// that they do not see each other's queues. The account is the access key, where that is
+// 12 digits.
 func onNetwork(name string, client *sqs.Client) Backend {
-	return Backend{Name: name, Case: func(t *testing.T, run func(*testing.T, *sqs.Client)) { run(t, client) }}
+	return Backend{Name: name, Case: func(t *testing.T, run func(*testing.T, *sqs.Client)) {
+		account := fmt.Sprintf("%012d", rand.Int64N(1e12))
+		run(t, sqs.New(client.Options(), func(o *sqs.Options) {
+			o.Credentials = credentials.NewStaticCredentialsProvider(account, "test", "")
+		}))
+	}}
 }
 
 // finish logs results, and writes them to the file named by HOLDFAST_CONFORMANCE_REPORT.

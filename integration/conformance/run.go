@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,6 +19,9 @@ type Backend struct {
 	Case func(t *testing.T, run func(t *testing.T, client *sqs.Client))
 	// Departures lists the cases that the backend does not meet.
 	Departures []Departure
+	// Alone names cases that are run by themselves, before the others: those that spoil
+	// the backend for all queues while their own is there.
+	Alone []string
 }
 
 // Departure is a case that a backend is known not to meet.
@@ -50,7 +54,9 @@ func Test(t *testing.T, b Backend, cases []Case, report func(*Result)) {
 		departure, departs := known[one.Name]
 		delete(known, one.Name)
 		t.Run(one.Name, func(t *testing.T) {
-			t.Parallel()
+			if !slices.Contains(b.Alone, one.Name) {
+				t.Parallel() // which waits until all that are alone have ended
+			}
 			var problems []string
 			b.Case(t, func(t *testing.T, client *sqs.Client) {
 				problems = (&Check{SQS: client, tb: t}).run(one.Run)

@@ -23,6 +23,11 @@ func TestCasesAreNamedAndSourced(t *testing.T) {
 		}
 		seen[c.Name] = true
 	}
+	for _, name := range LocalStackAlone() {
+		if !seen[name] {
+			t.Errorf("%q, to be run alone, is no case", name)
+		}
+	}
 	if len(seen) < 150 {
 		t.Errorf("%d cases", len(seen))
 	}
