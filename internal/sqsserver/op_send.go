@@ -209,10 +209,18 @@ func (q *queue) send(p prepared, now time.Time) (sent, *Error) {
 		return sent{}, wrongType("MessageDeduplicationId", *p.dedup)
 	}
 
-	msg.id = q.server.uuid()
-	m := &message{content: &msg, enqueued: now}
+	// A queue may hold a million messages: each is few objects for the garbage
+	// collector to visit.
+	fresh := &struct {
+		message
+		content
+	}{content: msg}
+	names := q.server.uuid() + msg.bodyMD5
+	fresh.id, fresh.bodyMD5 = names[:len(names)-len(msg.bodyMD5)], names[len(names)-len(msg.bodyMD5):]
+	m := &fresh.message
+	m.content, m.enqueued = &fresh.content, now
 	q.enter(m, delay, now)
-	result.id, result.sequence = msg.id, m.sequence
+	result.id, result.sequence = m.id, m.sequence
 	if q.settings.fifo {
 		q.dedup.put(key, sentBefore{m.id, m.sequence}, now)
 	}

@@ -1,7 +1,7 @@
 package sqsserver
 
 import (
-	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -141,7 +141,9 @@ func (s *Server) nextSerial() uint64 {
 // uuid returns the next identifier in the form of a UUID. They count up, so a
 // test run is the same each time and a dump reads in the order of sending.
 func (s *Server) uuid() string {
-	return fmt.Sprintf("00000000-0000-4000-8000-%012x", s.nextSerial())
+	const form = "00000000-0000-4000-8000-000000000000"
+	n := strconv.FormatUint(s.nextSerial(), 16)
+	return form[:max(len(form)-len(n), 24)] + n
 }
 
 // locate finds the queue of a URL. The host is not looked at: in tests it is
