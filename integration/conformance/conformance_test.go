@@ -24,17 +24,20 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+//nolint:tparallel // the cases are parallel, but for those of Backend.Alone
 func TestInProcess(t *testing.T) {
 	t.Parallel()
 	Test(t, inProcess(), SQS(), finish(t))
 }
 
+//nolint:tparallel // the cases are parallel, but for those of Backend.Alone
 func TestOnAPort(t *testing.T) {
 	t.Parallel()
 	srv := sqstest.New(t)
 	Test(t, onNetwork("sqstest on a port", srv.SQS(sqstest.At(srv.Listen(t)))), SQS(), finish(t))
 }
 
+//nolint:tparallel // the cases are parallel, but for those of Backend.Alone
 func TestLocalStack(t *testing.T) {
 	t.Parallel()
 	stack := integration.LocalStack(t)

@@ -37,8 +37,6 @@ type Departure struct {
 // Test runs cases against a backend in parallel subtests of t and reports what came of
 // them when all have ended. Known departures pass, once they are seen; one that is not
 // seen any more fails.
-//
-//nolint:tparallel // whether t itself is parallel is its caller's to say
 func Test(t *testing.T, b Backend, cases []Case, report func(*Result)) {
 	t.Helper()
 	known := map[string]Departure{}
