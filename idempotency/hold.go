@@ -82,9 +82,16 @@ func (h *hold) keep(ctx context.Context) {
 		return
 	}
 	unhook := h.lease.OnRenew(func(visible time.Time, lost error) { h.renewed(ctx, visible, lost) })
+	visible := h.lease.Deadline()
 	h.mu.Lock()
+	defer h.mu.Unlock()
 	h.unhook = unhook
-	h.mu.Unlock()
+	if claimed := h.deadline.mono.Add(h.r.margin); !h.alone && visible.Sub(claimed) > h.r.margin {
+		// An extension was confirmed while the key was claimed. The next one may be
+		// further off than the end of the claim.
+		h.visible = visible
+		h.want(ctx)
+	}
 }
 
 // stop ends it. An extension under way goes on by itself and is ignored. It may
@@ -241,14 +248,17 @@ func (h *hold) answered(reply ExtendReply, sent time.Time, length time.Duration)
 		h.over = reply.Class
 	}
 	tell := why != "" && !h.lapsed && !h.returned
+	// Once the handler has returned, the completion found may be this run's own:
+	// the reply to that one tells whose it is.
+	double := reply.Class == ClassDone && !h.returned
 	h.mu.Unlock()
 
 	// Hooks are never called under the lock.
 	hooks := &h.r.mw.cfg.Hooks
-	switch reply.Class {
-	case ClassRestored:
+	switch {
+	case reply.Class == ClassRestored:
 		hooks.recordLost(RecordLostEvent{Message: h.r.m, Key: h.r.id.key, Fence: h.fence})
-	case ClassDone:
+	case double:
 		hooks.doubleExecution(DoubleExecutionEvent{
 			Message: h.r.m, Key: h.r.id.key, Fence: h.fence, Newer: reply.Fence,
 		})

@@ -76,7 +76,7 @@ func (r *run) do(ctx context.Context, next holdfast.Handler) (err error) {
 		lease.SetKey(r.id.key)
 		if time.Until(lease.Deadline()) < min(extendBelow, r.visibility/3) {
 			if err := lease.Extend(ctx); err != nil {
-				return fmt.Errorf("idempotency: extending the hold before the claim of %s: %w", r.id.key, err)
+				return r.later(fmt.Errorf("idempotency: extending the hold before the claim of %s: %w", r.id.key, err))
 			}
 		}
 	}
@@ -147,8 +147,8 @@ func (r *run) claim(ctx context.Context, lease holdfast.Lease) (reply ClaimReply
 		if lease != nil {
 			length = lease.Deadline().Sub(sent) - r.margin
 			if length < time.Millisecond {
-				return reply, sent, fmt.Errorf("idempotency: the hold on the message ends in %v, too soon to claim %s",
-					lease.Deadline().Sub(sent), r.id.key)
+				return reply, sent, r.later(fmt.Errorf("idempotency: the hold on the message ends in %v, too soon to claim %s",
+					lease.Deadline().Sub(sent), r.id.key))
 			}
 			hard = max(lease.Limit().Sub(sent), length)
 		}
@@ -302,11 +302,16 @@ func (r *run) failed(op string, err error) {
 	r.mw.cfg.Hooks.storeFailed(StoreFailedEvent{Message: r.m, Key: r.id.key, Op: op, Err: err})
 }
 
-// storeError has the message tried again after a backoff that grows with its
-// receives: 2 s doubled up to 2 min, of which half is drawn at random.
 func (r *run) storeError(op string, err error) error {
+	return r.later(fmt.Errorf("%w: %s of %s: %w", ErrStore, op, r.id.key, err))
+}
+
+// later has a message whose handler was not called tried again without an attempt,
+// after a backoff that grows with its receives: 2 s doubled up to 2 min, of which
+// half is drawn at random.
+func (r *run) later(err error) error {
 	d := min(2*time.Second<<min(max(r.receives-1, 0), 10), 2*time.Minute)
-	return holdfast.RetryAfter(jitter(d), fmt.Errorf("%w: %s of %s: %w", ErrStore, op, r.id.key, err))
+	return holdfast.RetryAfter(jitter(d), err)
 }
 
 // jitter returns between half of d and d.
