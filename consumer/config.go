@@ -38,6 +38,8 @@ type Config struct {
 	Prefetch int
 	// MaxParked is the most messages that are held without a slot after
 	// holdfast.Park, 1 to 100,000; -1 parks none, so that each takes its fallback.
+	// On a FIFO queue the groups whose first message is parked or waits out its
+	// backoff count to it too, as far as there is room.
 	// Default: 1000.
 	MaxParked int
 	// HeldBytes is the size of bodies and attributes held at which no further

@@ -37,9 +37,9 @@ var (
 )
 
 // causeText is the value of the cause attribute.
-func causeText(h *hold, now time.Time) string {
+func causeText(h *hold, attempt int, now time.Time) string {
 	c := cause.Cause{
-		Cause: h.change.cause, Attempt: h.receives + h.reruns, Queue: h.d.c.source().ARN, Message: h.id, At: now,
+		Cause: h.change.cause, Attempt: attempt, Queue: h.d.c.source().ARN, Message: h.id, At: now,
 	}
 	if h.change.err != nil {
 		c.Error = h.change.err.Error()
@@ -51,9 +51,12 @@ func causeText(h *hold, now time.Time) string {
 // crash between leaves it in both, never in none.
 func (s *settler) deadLetter(hs []*hold) {
 	h := hs[0]
+	s.d.mu.Lock()
+	attempt := h.receives + h.reruns // a newer receive may change it
+	s.d.mu.Unlock()
 	var dropped bool
 	err := s.c.settleCall(func(ctx context.Context) (err error) {
-		dropped, err = s.c.t.DeadLetter(ctx, h.origin, causeText(h, time.Now()))
+		dropped, err = s.c.t.DeadLetter(ctx, h.origin, causeText(h, attempt, time.Now()))
 		return err
 	})
 	s.c.stats.sendCalls.Add(1)

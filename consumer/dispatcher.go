@@ -79,7 +79,7 @@ func (d *dispatcher) arrived(asked int, hs []*hold, at time.Time) {
 		}
 		if h != nil {
 			notify = append(notify, d.redelivered(h, newer, at))
-			dups = append(dups, h)
+			dups = append(dups, newer) // for hooks: a run may be writing to h's message
 			continue
 		}
 		d.add(newer, at)

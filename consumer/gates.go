@@ -29,6 +29,9 @@ func (g *gates) open() bool {
 func (g *gates) shut() (reopened <-chan struct{}, why error) {
 	for _, gate := range g.list {
 		if reopened, why = gate.Closed(); reopened != nil {
+			if why == nil {
+				why = errSilentGate
+			}
 			return reopened, why
 		}
 	}
@@ -91,5 +94,7 @@ func (g *gates) probing(hs []*hold) {
 		g.c.deploy.Probe(h.id)
 	}
 }
+
+var errSilentGate = errors.New("consumer: a gate of the middleware is closed and does not say why")
 
 var errBadDeploy = errors.New("consumer: too many messages were to be dead-lettered at once, which looks like a bad deploy: receiving one probe at a time until one succeeds")

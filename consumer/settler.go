@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -102,10 +103,10 @@ func (d *dispatcher) apply(h *hold, s settlement) func() {
 			h.reruns++
 		}
 		d.move(h, delayed)
-		h.timer = time.AfterFunc(s.delay, func() { d.again(h) })
 		return func() {
 			d.c.stats.count(s.outcome)
 			d.c.tellOrphan(h, s)
+			d.rest(h, s.delay)
 		}
 	}
 	begun := d.c.settler.begin(h)
@@ -158,6 +159,16 @@ func (d *dispatcher) giveBack(holds []*hold, why error) func() {
 		for _, h := range now {
 			d.c.settler.changes.Add(h)
 		}
+	}
+}
+
+// rest has a delayed message run again after wait. It is called when hooks have seen
+// the run before: the next one writes the message anew.
+func (d *dispatcher) rest(h *hold, wait time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if h.state == delayed {
+		h.timer = time.AfterFunc(wait, func() { d.again(h) })
 	}
 }
 
@@ -240,17 +251,23 @@ func (s *settler) sort(hs []*hold, handles []string, results []error, err error,
 	} else if s.failures.Swap(0) > 0 {
 		s.c.health.clear(problemSettle)
 	}
+	answer := func(i int) (error, wire.Fault) {
+		if err != nil || results[i] == nil {
+			return err, whole
+		}
+		return results[i], wire.Classify(results[i])
+	}
 	// First what is confirmed, in one go: it is nearly all.
 	var done, late []*hold
 	s.d.mu.Lock()
 	for i, h := range hs {
-		switch {
-		case err != nil || results[i] != nil:
+		switch e, f := answer(i); {
+		case e != nil && f != wire.Stale && f != wire.Rejected:
 		case h.handle != handles[i]:
 			// A newer receive came meanwhile: what SQS confirmed may have had no
-			// effect.
+			// effect, and what it refused was the older receipt.
 			late = append(late, h)
-		case s.d.drop(h):
+		case e == nil && s.d.drop(h):
 			if done == nil {
 				done = make([]*hold, 0, len(hs))
 			}
@@ -270,14 +287,9 @@ func (s *settler) sort(hs []*hold, handles []string, results []error, err error,
 	}
 	var wait time.Duration
 	for i, h := range hs {
-		e, f := results[i], whole
-		if err != nil {
-			e = err
-		} else if e != nil {
-			f = wire.Classify(e)
-		}
+		e, f := answer(i)
 		switch {
-		case e == nil:
+		case e == nil || slices.Contains(late, h):
 		case f == wire.Transient || f == wire.OverLimit || f == wire.Denied:
 			wait = s.retry(h, e, again, wait)
 		default:

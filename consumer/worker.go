@@ -87,8 +87,23 @@ func (w *worker) handle(h *hold) (err error) {
 		}
 	}()
 	err = d.c.chain.Handle(holdfast.NewContext(ctx, &h.msg, h), &h.msg)
+	tryOut(err)
 	returned = true
 	return err
+}
+
+// tryOut uses err as the runtime will, while a panic still counts as the handler's:
+// the methods of a nil pointer that was returned as an error mostly panic.
+func tryOut(err error) {
+	if err == nil {
+		return
+	}
+	_ = err.Error()
+	_ = errors.Is(err, holdfast.ErrLeaseLost)
+	_ = errors.As(err, new(*holdfast.PanicError))
+	if park, ok := holdfast.Verb(err).(*holdfast.ParkError); ok {
+		tryOut(park.Fallback)
+	}
 }
 
 // finished decides what becomes of h, gets that under way, and returns the

@@ -51,7 +51,7 @@ func Classify(err error) Fault {
 	var entry *entryError
 	if errors.As(err, &entry) {
 		f := codeFault(entry.code)
-		if f == Transient && entry.senderFault {
+		if f == Transient && entry.senderFault && !strings.Contains(entry.code, "Throttl") {
 			f = Rejected
 		}
 		return f
