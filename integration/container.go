@@ -35,7 +35,7 @@ func findDocker() (provider *testcontainers.DockerProvider, err error) {
 	// The library panics where it finds no Docker.
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("no Docker: %v", p)
+			err = fmt.Errorf("no Docker daemon was found (testcontainers: %v)", p)
 		}
 	}()
 	if _, set := os.LookupEnv("TESTCONTAINERS_RYUK_DISABLED"); !set {
@@ -48,7 +48,7 @@ func findDocker() (provider *testcontainers.DockerProvider, err error) {
 	defer cancel()
 	provider, err = testcontainers.NewDockerProvider(testcontainers.WithLogger(log.NewNoopLogger()))
 	if err != nil {
-		return nil, fmt.Errorf("no Docker: %w", err)
+		return nil, fmt.Errorf("no Docker daemon was found (testcontainers: %w)", err)
 	}
 	if _, err := provider.Client().Ping(ctx, client.PingOptions{}); err != nil {
 		return nil, fmt.Errorf("no answer from Docker: %w", err)
