@@ -19,7 +19,7 @@ export PATH := $(CURDIR)/bin:$(PATH)
 
 .PHONY: help
 help: ## Explain every target
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: ## Process the orders of examples/orders on an SQS and a Redis inside the process, and show the ledger (under 30 s)
@@ -29,6 +29,11 @@ demo: ## Process the orders of examples/orders on an SQS and a Redis inside the 
 test: ## Run all tests, install redis-server where it is missing; PKG=./consumer for one package, TESTFLAGS=-v for flags of go test
 	@scripts/setup redis-server
 	go test $(TESTFLAGS) $(PKG)
+
+.PHONY: integration
+integration: ## Run the suites on real LocalStack and Redis, on this machine and in containers; installs them on Debian 12 as root (1 minute, the first time 3)
+	@scripts/setup redis-server
+	scripts/localstack-suites
 
 .PHONY: race
 race: ## Run all tests under the race detector; needs a C compiler and installs it as test does redis-server
