@@ -66,6 +66,7 @@ func (b *heartbeat) run(ctx context.Context) {
 			b.c.wg.Go(func() {
 				b.extend(ctx, hs)
 				<-b.calls
+				poke(b.wake) // for those that there was no call for
 			})
 		}
 		if next.IsZero() {
@@ -82,13 +83,24 @@ func (b *heartbeat) run(ctx context.Context) {
 	}
 }
 
+const lateExtension = "its visibility could not be extended in time"
+
 // due takes off the list what to act on now: batches to extend and holds that
 // have ended. The last batch is filled up with what would be due soon.
 func (b *heartbeat) due(now time.Time) (batches [][]*hold, lost []func(), next time.Time) {
 	b.d.mu.Lock()
 	defer b.d.mu.Unlock()
 	var hs []*hold
+	var soonest time.Time
+	most := maxBatch * (cap(b.calls) - len(b.calls))
 	for e := b.agenda.First(); e != nil; e = b.agenda.First() {
+		if len(hs) == most && !e.At().After(now) {
+			// All calls are under way, maybe hung. What ends meanwhile must not wait
+			// for one.
+			lost = append(lost, b.overdue(e, now)...)
+			soonest = now.Add(100 * time.Millisecond)
+			break
+		}
 		soon := len(hs)%maxBatch != 0 && e.At().Sub(now) < b.d.cfg.Visibility/6
 		if e.At().After(now) && !soon {
 			break
@@ -96,7 +108,7 @@ func (b *heartbeat) due(now time.Time) (batches [][]*hold, lost []func(), next t
 		h := e.Item
 		b.unlist(h)
 		if !now.Before(h.deadline.Add(-b.margin)) {
-			lost = append(lost, b.lose(h, &lostError{why: "its visibility could not be extended in time"}))
+			lost = append(lost, b.lose(h, &lostError{why: lateExtension}))
 			continue
 		}
 		h.ask = b.extension(h, now)
@@ -121,8 +133,28 @@ func (b *heartbeat) due(now time.Time) (batches [][]*hold, lost []func(), next t
 	b.armed = time.Time{}
 	if e := b.agenda.First(); e != nil {
 		b.armed = e.At()
+		if b.armed.Before(soonest) {
+			b.armed = soonest
+		}
 	}
 	return batches, lost, b.armed
+}
+
+// overdue ends those holds that are over by now, of all that are due from e on. Call
+// with mu held.
+func (b *heartbeat) overdue(e *agenda.Entry[*hold], now time.Time) (lost []func()) {
+	var over []*hold
+	for ; e != nil && !e.At().After(now); e = e.Next() {
+		if h := e.Item; !now.Before(h.deadline.Add(-b.margin)) {
+			over = append(over, h)
+		}
+	}
+	for _, h := range over {
+		if !h.changing() { // given back with one before it in its group
+			lost = append(lost, b.lose(h, &lostError{why: lateExtension}))
+		}
+	}
+	return lost
 }
 
 // extension is what to ask for: the visibility timeout, or what is left of the 12

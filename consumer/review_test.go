@@ -211,6 +211,35 @@ func TestFailedGroupsLeaveRoomForOthers(t *testing.T) {
 	})
 }
 
+func TestHungExtensionsOfMany(t *testing.T) {
+	t.Parallel()
+	t.Run("with more calls hung than can be under way, every handler is cancelled before its message is back", func(t *testing.T) {
+		inBubble(t, func(t *testing.T) {
+			srv := sqstest.New(t)
+			q := srv.Queue(t, "orders", sqstest.DLQ(100))
+			srv.Hang("ChangeMessageVisibilityBatch")
+			var longest, runs atomic.Int64
+			start(t, srv, q, handle(func(ctx context.Context, m *holdfast.Message) error {
+				runs.Add(1)
+				<-ctx.Done()
+				for took := int64(time.Since(m.ReceivedAt)); ; {
+					if old := longest.Load(); took <= old || longest.CompareAndSwap(old, took) {
+						return ctx.Err()
+					}
+				}
+			}), consumer.Config{Concurrency: 2000})
+			for range 200 {
+				q.SendN(t, 10)
+				time.Sleep(100 * time.Millisecond)
+			}
+			time.Sleep(15 * time.Second)
+			if took := time.Duration(longest.Load()); took == 0 || took > 28500*time.Millisecond {
+				t.Errorf("of %d handlers one was cancelled %v after its message came, which is back after 30 s; want 28 s", runs.Load(), took)
+			}
+		})
+	})
+}
+
 func TestClaimBesideAnExtension(t *testing.T) {
 	t.Parallel()
 	t.Run("an extension confirmed while the key is claimed moves the claim along", func(t *testing.T) {

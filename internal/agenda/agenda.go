@@ -21,6 +21,10 @@ type Entry[T any] struct {
 // At returns when the entry is due, as of the last Put.
 func (e *Entry[T]) At() time.Time { return e.at }
 
+// Next returns the entry that is due after e, nil where there is none or e is on no
+// agenda.
+func (e *Entry[T]) Next() *Entry[T] { return e.next }
+
 // Agenda is a list of entries by the time they are due. The zero value is empty
 // and ready. It is not safe for concurrent use.
 type Agenda[T any] struct{ first, last *Entry[T] }
