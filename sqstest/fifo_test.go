@@ -308,3 +308,23 @@ func TestAReceiveAttempt(t *testing.T) {
 		})
 	})
 }
+
+// AWS looks through the first 120,000 messages of a FIFO queue for groups.
+func TestABacklogOfOneGroupHidesTheOthers(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, srv *sqstest.Server, client *sqs.Client) {
+		q := srv.Queue(t, "q.fifo")
+		q.SendN(t, 3, sqstest.Group("hot"))
+		q.Send(t, "b", sqstest.Group("cold"))
+		hot := receive(t, client, q, atMost(1))
+		if got := receive(t, client, q, waiting(20)); len(got) != 0 {
+			t.Errorf("received %s though its group is hidden", bodies(got))
+		}
+		if _, err := client.DeleteMessage(t.Context(), &sqs.DeleteMessageInput{QueueUrl: &q.URL, ReceiptHandle: hot[0].ReceiptHandle}); err != nil {
+			t.Fatal(err)
+		}
+		if got := bodies(receive(t, client, q)); got != `{"n":1}{"n":2}b` {
+			t.Errorf("received %s", got)
+		}
+	}, sqstest.InFlightLimit(3))
+}

@@ -103,6 +103,17 @@ func TestTopic(t *testing.T) {
 			t.Errorf("dump:\n%s", dump)
 		}
 	})
+	t.Run("does not try again what a queue refuses", func(t *testing.T) {
+		t.Parallel()
+		srv := sqstest.New(t)
+		q := srv.Queue(t, "q", sqstest.QueueAttribute("MaximumMessageSize", "1024"))
+		topic := srv.Topic(t, "events")
+		topic.Subscribe(t, q, sqstest.Raw())
+		topic.Publish(t, strings.Repeat("x", 2000))
+		if d := topic.Deliveries()[0]; d.Status != sqstest.Lost || !strings.Contains(d.Why, "shorter than 1024") {
+			t.Errorf("delivery %+v", d)
+		}
+	})
 	t.Run("keeps the order of groups, and repeats nothing, from FIFO to FIFO", func(t *testing.T) {
 		t.Parallel()
 		srv := sqstest.New(t)

@@ -34,8 +34,9 @@ type config struct {
 // Option changes a Server that New makes.
 type Option func(*config)
 
-// InFlightLimit sets how many messages of a queue may be in flight.
-// 0 and the default: 120,000, as on AWS.
+// InFlightLimit sets how many messages of a queue may be in flight, and among how
+// many of its oldest messages a FIFO queue looks for groups. 0 and the default:
+// 120,000, as on AWS.
 func InFlightLimit(n int) Option {
 	return func(c *config) { c.sqs.InFlightLimit = n }
 }

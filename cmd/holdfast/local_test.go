@@ -8,12 +8,14 @@ import (
 	"flag"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
@@ -107,6 +109,21 @@ func (s *started) call(t *testing.T, method, path string) (int, string) {
 	return res.StatusCode, string(body)
 }
 
+// poll begins a long poll and returns when it is on its way.
+func poll(t *testing.T, client *sqs.Client, queueURL *string) (ended <-chan error) {
+	t.Helper()
+	out, written := make(chan error, 1), make(chan struct{})
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+		WroteRequest: func(httptrace.WroteRequestInfo) { close(written) },
+	})
+	go func() {
+		_, err := client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: queueURL, WaitTimeSeconds: 20})
+		out <- err
+	}()
+	<-written
+	return out
+}
+
 func write(t *testing.T, text string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "seed.json")
@@ -162,6 +179,24 @@ func TestLocal(t *testing.T) {
 			t.Errorf("%+v, %v", attributes, err)
 		}
 	})
+	t.Run("dead-letters what a queue refuses, without trying again", func(t *testing.T) {
+		t.Parallel()
+		s := start(t, "--load", write(t, `{
+			"queues": [
+				{"name": "small", "attributes": {"MaximumMessageSize": 1024}},
+				{"name": "lost", "attributes": {"Policy": {"Statement": {"Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage"}}}}],
+			"topics": [{"name": "events", "subscriptions": [{"queue": "small", "attributes": {
+				"RawMessageDelivery": true, "RedrivePolicy": {"deadLetterTargetArn": "arn:aws:sqs:us-east-1:000000000000:lost"}}}]}]}`))
+		if _, err := s.sns("test").Publish(t.Context(), &sns.PublishInput{
+			TopicArn: aws.String("arn:aws:sns:us-east-1:000000000000:events"), Message: aws.String(strings.Repeat("x", 2000)),
+		}); err != nil {
+			t.Fatal(err)
+		}
+		out, err := s.sqs("test").ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: aws.String("lost")})
+		if err != nil || len(out.Messages) != 1 {
+			t.Errorf("%+v, %v", out, err)
+		}
+	})
 	t.Run("answers for its health", func(t *testing.T) {
 		t.Parallel()
 		s := start(t)
@@ -182,11 +217,7 @@ func TestLocal(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		polled := make(chan error, 1)
-		go func() {
-			_, err := client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: queue.QueueUrl, WaitTimeSeconds: 20})
-			polled <- err
-		}()
+		polled := poll(t, client, queue.QueueUrl)
 		if status, _ := s.call(t, http.MethodPost, "/_holdfast/reset"); status != 200 {
 			t.Errorf("status %d", status)
 		}
@@ -211,13 +242,10 @@ func TestLocal(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		polled := make(chan error, 1)
-		go func() {
-			_, err := client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: queue.QueueUrl, WaitTimeSeconds: 20})
-			polled <- err
-		}()
-		if err := s.stop(); err != nil {
-			t.Error(err)
+		polled := poll(t, client, queue.QueueUrl)
+		begun := time.Now()
+		if err := s.stop(); err != nil || time.Since(begun) >= drain {
+			t.Errorf("%v after %v", err, time.Since(begun))
 		}
 		if err := <-polled; err == nil {
 			t.Error("the poll succeeded")

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -286,6 +287,41 @@ func TestBind(t *testing.T) {
 	}
 }
 
+func TestClear(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	url, _ := b.queue("q")
+	if _, err := b.client.DeleteQueue(b.Context(), &sqs.DeleteQueueInput{QueueUrl: &url}); err != nil {
+		t.Fatal(err)
+	}
+	b.queue("other")
+	if err := b.server.Bind("AKIDTEST", `{"Statement":{"Effect":"Deny","Action":"*","Resource":"*"}}`); err != nil {
+		t.Fatal(err)
+	}
+	b.server.Clear()
+	if n := len(b.server.Queues()); n != 0 {
+		t.Errorf("%d queues are left", n)
+	}
+	b.queue("q") // neither the wait for its name nor the policy are left
+}
+
+func TestAPollMayTakeLongerThanABody(t *testing.T) {
+	t.Parallel()
+	s := sqsserver.New(sqsserver.Config{BodyTimeout: 500 * time.Millisecond})
+	arn, err := s.Create("q", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(s)
+	defer srv.Close()
+	client := clientOf(s, "AKIDTEST", "us-east-1")
+	overPort := sqs.New(client.Options(), func(o *sqs.Options) { o.BaseEndpoint, o.HTTPClient = &srv.URL, srv.Client() })
+	name := arn[strings.LastIndexByte(arn, ':')+1:]
+	if _, err := overPort.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &name, WaitTimeSeconds: 1}); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestQueuesAreToldApartByAccountAndRegion(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -325,7 +361,7 @@ func TestRequestsThatAreNoneAreRefused(t *testing.T) {
 	})
 	t.Run("when their body does not come", func(t *testing.T) {
 		t.Parallel()
-		srv := httptest.NewServer(sqsserver.New(sqsserver.Config{BodyTimeout: 20e6}))
+		srv := httptest.NewServer(sqsserver.New(sqsserver.Config{BodyTimeout: 20 * time.Millisecond}))
 		defer srv.Close()
 		if got := talk(t, srv, "POST / HTTP/1.1\r\nHost: x\r\nX-Amz-Target: AmazonSQS.ListQueues\r\nContent-Length: 10\r\n\r\n{"); !strings.HasPrefix(got, "HTTP/1.1 408 ") {
 			t.Errorf("reply %q", got)

@@ -61,8 +61,9 @@ type message struct {
 	older, younger *message // in queue.ages
 	late           int      // place on the heap of queue.ages, -1 when in the list
 
-	next, prev *message // on its shelf
-	shelved    bool
+	next, prev    *message // on its shelf, or in its group
+	ahead, behind *message // FIFO: by age, through all groups
+	shelved       bool
 }
 
 // messageList is a doubly linked list through the messages themselves.

@@ -2,6 +2,7 @@ package sqsserver
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -77,6 +78,14 @@ func checkGroups(t *testing.T, q *queue, s *fifoShelf) {
 	for g := s.head; g != nil; g = g.next {
 		ready[g] = true
 	}
+	serials := slices.Sorted(maps.Keys(q.messages))
+	edge := uint64(0) // the last message that is looked at
+	if n := min(s.window, len(serials)); n > 0 {
+		edge = serials[n-1]
+	}
+	if s.n != len(serials) || s.edge == nil && edge != 0 || s.edge != nil && s.edge.serial != edge {
+		t.Fatalf("%d of %d messages stand in line, up to %+v are seen, want %d", s.n, len(serials), s.edge, edge)
+	}
 	total := 0
 	for id, g := range s.groups {
 		flying, last := 0, uint64(0)
@@ -93,7 +102,7 @@ func checkGroups(t *testing.T, q *queue, s *fifoShelf) {
 		if flying != g.inFlight {
 			t.Fatalf("group %s has %d in flight, thinks %d", id, flying, g.inFlight)
 		}
-		if want := flying == 0 && g.messages.head.state == visible; ready[g] != want || g.ready != want {
+		if want := flying == 0 && g.messages.head.state == visible && g.messages.head.serial <= edge; ready[g] != want || g.ready != want {
 			t.Fatalf("group %s is ready: %v, want %v", id, ready[g], want)
 		}
 	}

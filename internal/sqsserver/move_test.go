@@ -9,6 +9,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/holdfast-go/holdfast/internal/sqsserver"
 )
 
 // move starts a task; destination "" is none, rate 0 is none.
@@ -112,6 +114,17 @@ func TestMessageMoveTask(t *testing.T) {
 		time.Sleep(4 * time.Second)
 		if got := b.tasks(q.dlq)[0]; *got.Status != "COMPLETED" || got.ApproximateNumberOfMessagesMoved != 10 || *got.MaxNumberOfMessagesPerSecond != 2 {
 			b.Errorf("task %+v", got)
+		}
+	})
+	moves("moves no more than there was when it started", func(b *bundle, q queues) {
+		b.deadLetter(q.url, 2)
+		if _, err := b.move(q.dlq, "", 1); err != nil {
+			b.Fatal(err)
+		}
+		b.deadLetter(q.url, 3)
+		time.Sleep(time.Minute)
+		if got := b.tasks(q.dlq)[0]; *got.Status != "COMPLETED" || got.ApproximateNumberOfMessagesMoved != 2 || b.depth(q.dlq) != 3 {
+			b.Errorf("task %+v, %d left", got, b.depth(q.dlq))
 		}
 	})
 	moves("can be cancelled, which takes nothing back", func(b *bundle, q queues) {
@@ -239,6 +252,9 @@ func TestMessageMoveTask(t *testing.T) {
 	moves("is refused where it makes no sense", func(b *bundle, q queues) {
 		_, fifo := b.queue("x.fifo")
 		none := strings.Replace(q.dlq, "dlq", "none", 1)
+		if _, err := clientOf(b.server, stranger, "us-east-1").CreateQueue(b.Context(), &sqs.CreateQueueInput{QueueName: aws.String("orders")}); err != nil {
+			b.Fatal(err)
+		}
 		for _, tc := range []struct {
 			source, destination string
 			rate                int32
@@ -251,6 +267,7 @@ func TestMessageMoveTask(t *testing.T) {
 			{q.dlq, q.dlq, 0, "InvalidParameterValue"},
 			{q.dlq, fifo, 0, "InvalidParameterValue"},
 			{q.dlq, "orders", 0, "InvalidParameterValue"},
+			{q.dlq, strings.Replace(q.arn, sqsserver.DefaultAccount, stranger, 1), 0, "InvalidParameterValue"},
 			{q.dlq, "", 501, "InvalidParameterValue"},
 		} {
 			if _, err := b.move(tc.source, tc.destination, tc.rate); code(err) != tc.want {

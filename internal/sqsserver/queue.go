@@ -61,7 +61,7 @@ func newQueue(s *Server, key queueKey, set settings, now time.Time) *queue {
 		history:  history{off: s.cfg.NoHistory},
 	}
 	if set.fifo {
-		q.shelf = newFIFOShelf()
+		q.shelf = newFIFOShelf(s.cfg.InFlightLimit)
 	}
 	return q
 }

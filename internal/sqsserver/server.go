@@ -23,7 +23,8 @@ type Config struct {
 	Account string
 	// Region is the region of unsigned requests. Default: us-east-1.
 	Region string
-	// InFlightLimit is how many messages of a queue may be in flight at once.
+	// InFlightLimit is how many messages of a queue may be in flight at once, and
+	// among how many of its oldest messages a FIFO queue looks for groups.
 	// Default: 120,000, as on AWS.
 	InFlightLimit int
 	// LogLimit is how many calls the call log keeps; older ones are forgotten
