@@ -175,7 +175,7 @@ func TestAnUnfitRequestIsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer res.Body.Close()
-		if w.Code != 413 || res.StatusCode != 413 || body.read > 64<<20 {
+		if w.Code != http.StatusRequestEntityTooLarge || res.StatusCode != w.Code || body.read > 64<<20 {
 			t.Errorf("status %d and %d, read %d bytes", w.Code, res.StatusCode, body.read)
 		}
 	})

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"time"
 )
 
@@ -86,7 +87,7 @@ func local(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	url := "http://" + reachable(listener.Addr().(*net.TCPAddr))
 	b := newBackend(*account, *region, url)
 	if seed != nil {
-		if err := b.plant(seed); err != nil {
+		if err := b.plant(ctx, seed); err != nil {
 			_ = listener.Close()
 			return fmt.Errorf("%s: %w", *load, err)
 		}
@@ -139,7 +140,7 @@ func reachable(a *net.TCPAddr) string {
 	if a.IP.IsUnspecified() {
 		host = "127.0.0.1"
 	}
-	return net.JoinHostPort(host, fmt.Sprint(a.Port))
+	return net.JoinHostPort(host, strconv.Itoa(a.Port))
 }
 
 func loopback(host string) bool {

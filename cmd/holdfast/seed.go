@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"encoding/xml"
 	"errors"
@@ -96,7 +97,7 @@ func parseSeed(data []byte) (*seed, error) {
 }
 
 // plant makes what the file names and tells all that cannot be made.
-func (b *backend) plant(s *seed) error {
+func (b *backend) plant(ctx context.Context, s *seed) error {
 	now := b.state.Load()
 	var problems []error
 	bad := func(field, value string, given attributes, err error) {
@@ -143,7 +144,7 @@ func (b *backend) plant(s *seed) error {
 			continue
 		}
 		for j, sub := range t.Subscriptions {
-			if err := now.subscribe(t.Name, arn, arns[sub.Queue], sub.Attributes); err != nil {
+			if err := now.subscribe(ctx, t.Name, arn, arns[sub.Queue], sub.Attributes); err != nil {
 				bad(fmt.Sprintf("%s.subscriptions[%d]", field, j), sub.Queue, sub.Attributes, err)
 			}
 		}
@@ -157,7 +158,7 @@ func (b *backend) plant(s *seed) error {
 }
 
 // subscribe lets a topic send to a queue and subscribes it.
-func (s *state) subscribe(topic, topicARN, queueARN string, given attributes) error {
+func (s *state) subscribe(ctx context.Context, topic, topicARN, queueARN string, given attributes) error {
 	if queueARN == "" {
 		return errors.New("there is no such queue in this file")
 	}
@@ -176,7 +177,12 @@ func (s *state) subscribe(topic, topicARN, queueARN string, given attributes) er
 		form.Set(fmt.Sprintf("Attributes.entry.%d.key", i+1), name)
 		form.Set(fmt.Sprintf("Attributes.entry.%d.value", i+1), given[name])
 	}
-	res, err := (&http.Client{Transport: s.sns.Transport()}).PostForm("http://sns.invalid", form) // it never leaves the process
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://sns.invalid", strings.NewReader(form.Encode())) // it never leaves the process
+	if err != nil {
+		return err
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	res, err := s.sns.Transport().RoundTrip(r)
 	if err != nil {
 		return err
 	}

@@ -60,7 +60,7 @@ func FuzzSeed(f *testing.F) {
 			t.Fatalf("%+v and %v", s, err)
 		}
 		if s != nil {
-			_ = newBackend("000000000000", "us-east-1", "http://127.0.0.1").plant(s) // whatever it says: no panic
+			_ = newBackend("000000000000", "us-east-1", "http://127.0.0.1").plant(t.Context(), s) // whatever it says: no panic
 		}
 	})
 }

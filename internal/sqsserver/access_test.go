@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -349,7 +350,7 @@ func TestRequestsThatAreNoneAreRefused(t *testing.T) {
 			"application/x-amz-json-1.0": 200, "application/json; charset=utf-8": 200, "": 200,
 			"text/xml": 415, "application/x-www-form-urlencoded": 415, "\xff/;": 415,
 		} {
-			r := httptest.NewRequest("POST", "/", strings.NewReader("{}"))
+			r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader("{}"))
 			r.Header.Set("Content-Type", contentType)
 			r.Header.Set("X-Amz-Target", "AmazonSQS.ListQueues")
 			w := httptest.NewRecorder()

@@ -135,16 +135,16 @@ func decode(in incoming, c *call) (request, error) {
 		return nil, errUnknownAction.with("The action or operation requested is invalid. Verify that the action is typed correctly.")
 	}
 	c.action = action
-	make := operations[action]
-	if make == nil {
+	begin := operations[action]
+	if begin == nil {
 		return nil, errUnknownAction.with("The action %s is not valid for this endpoint.", action)
 	}
-	r := make()
+	r := begin()
 	if f, ok := r.(fastRequest); ok {
 		if f.readFast(&jsonReader{b: in.body}) {
 			return r, nil
 		}
-		r = make() // what was read so far does not count
+		r = begin() // what was read so far does not count
 	}
 	if body := bytes.TrimSpace(in.body); len(body) > 0 {
 		if err := json.Unmarshal(body, r); err != nil {

@@ -186,7 +186,7 @@ func FuzzFastRequest(f *testing.F) {
 		`{"QueueUrl":"q", "MessageBody" : "\t\b\f\r\n\/é", "MessageDeduplicationId":"d","DelaySeconds":10}`,
 		`{"QueueUrl":"q","Entries":[{"Id":"1","ReceiptHandle":"h"}]}`,
 		`{"QueueUrl":"q","MaxNumberOfMessages":10,"WaitTimeSeconds":0,"MessageAttributeNames":["All"],"AttributeNames":[]}`,
-		`{"queueurl":"q","MaxNumberOfMessages":01}`, `{"QueueUrl":null}`, `{"QueueUrl":"q"}x`, `{"QueueUrl":"` + "\x01\xff" + `"}`, `{}`, ``,
+		`{"queueurl":"q"}`, `{"MaxNumberOfMessages":01}`, `{"MaxNumberOfMessages":-01}`, `{"QueueUrl":null}`, `{"QueueUrl":"q"}x`, `{"QueueUrl":"` + "\x01\xff" + `"}`, `{}`, ``,
 	} {
 		f.Add([]byte(body))
 	}

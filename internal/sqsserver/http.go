@@ -44,13 +44,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(out.body) // a client that has gone needs no reply
 }
 
-// receiveBody reads the body within Config.BodyTimeout. The deadline ends with
-// the body: a long poll may take longer.
+// receiveBody reads the body within Config.BodyTimeout. net/http lifts the deadline
+// where the body ends: a long poll may take longer.
 func (s *Server) receiveBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	control := http.NewResponseController(w)
-	if control.SetReadDeadline(time.Now().Add(s.cfg.BodyTimeout)) == nil { // else w has no connection to wait for
-		defer func() { _ = control.SetReadDeadline(time.Time{}) }()
-	}
+	// It fails where w has no connection, and so nothing to wait for.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.cfg.BodyTimeout))
 	body, err := readBody(r.Body, r.ContentLength)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return nil, errBodyTooSlow.with("The request's body did not come within %v.", s.cfg.BodyTimeout)
