@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -28,14 +29,25 @@ func (g *gates) open() bool {
 // shut returns the first of the middleware's gates that is closed.
 func (g *gates) shut() (reopened <-chan struct{}, why error) {
 	for _, gate := range g.list {
-		if reopened, why = gate.Closed(); reopened != nil {
-			if why == nil {
-				why = errSilentGate
-			}
+		if reopened, why = ask(gate); reopened != nil {
 			return reopened, why
 		}
 	}
 	return nil, nil
+}
+
+// ask asks one gate. One that panics counts as closed and is asked again soon.
+func ask(gate holdfast.Gate) (reopened <-chan struct{}, why error) {
+	defer func() {
+		if v := recover(); v != nil {
+			reopened, why = afterDelay(time.Second), fmt.Errorf("consumer: a gate of the middleware panicked: %v", v)
+		}
+	}()
+	reopened, why = gate.Closed()
+	if reopened != nil && why == nil {
+		why = errSilentGate
+	}
+	return reopened, why
 }
 
 // wait returns true when all gates are open, or when a probe is due at the guard

@@ -183,6 +183,39 @@ func TestGateThatDoesNotSayWhy(t *testing.T) {
 	})
 }
 
+// panickingGate is a gate that panics so many times.
+type panickingGate struct {
+	holdfast.Middleware
+	left *atomic.Int32
+}
+
+func (g panickingGate) Closed() (<-chan struct{}, error) {
+	if g.left.Add(-1) >= 0 {
+		panic("no gate")
+	}
+	return nil, nil
+}
+
+func TestGateThatPanics(t *testing.T) {
+	t.Parallel()
+	t.Run("it counts as closed, health says so, and receiving goes on when it answers", func(t *testing.T) {
+		inBubble(t, func(t *testing.T) {
+			srv := sqstest.New(t)
+			q := srv.Queue(t, "orders")
+			q.Send(t, "order")
+			gate := panickingGate{holdfast.MiddlewareFunc(func(h holdfast.Handler) holdfast.Handler { return h }), new(atomic.Int32)}
+			gate.left.Store(3)
+			r := start(t, srv, q, nothing, consumer.Config{Middleware: []holdfast.Middleware{gate}})
+			until(t, 500*time.Millisecond, "seen in health", func() bool { _, ok := problemOf(r, "gate"); return ok })
+			if n := srv.Calls("ReceiveMessage"); n != 0 {
+				t.Errorf("%d receives while the gate panicked", n)
+			}
+			until(t, 10*time.Second, "done", empty(q))
+			until(t, time.Second, "healthy", healthy(r))
+		})
+	})
+}
+
 func TestFailedGroupsLeaveRoomForOthers(t *testing.T) {
 	t.Parallel()
 	t.Run("with one slot, a group that waits out its backoff holds back itself alone", func(t *testing.T) {
