@@ -7,11 +7,13 @@ import (
 	"errors"
 	"flag"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -36,8 +38,6 @@ func TestMain(m *testing.M) {
 // started is a server that runs in this process.
 type started struct {
 	url    string
-	cancel context.CancelFunc
-	ended  chan error
 	stderr *bytes.Buffer
 }
 
@@ -45,16 +45,19 @@ type started struct {
 func start(t *testing.T, args ...string) *started {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	s := &started{cancel: cancel, ended: make(chan error, 1), stderr: &bytes.Buffer{}}
+	s := &started{stderr: &bytes.Buffer{}}
+	ended := make(chan error, 1)
 	out, in := io.Pipe()
 	go func() {
 		err := run(ctx, append([]string{"local", "--addr", "127.0.0.1:0"}, args...), in, s.stderr)
 		_ = in.Close()
-		s.ended <- err
+		ended <- err
 	}()
 	t.Cleanup(func() {
 		cancel()
-		<-s.ended
+		if err := <-ended; err != nil {
+			t.Errorf("it ended with %v", err)
+		}
 	})
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
@@ -66,14 +69,6 @@ func start(t *testing.T, args ...string) *started {
 		t.Fatalf("the first line is %q", line)
 	}
 	return s
-}
-
-// stop ends the server and returns what run returned.
-func (s *started) stop() error {
-	s.cancel()
-	err := <-s.ended
-	s.ended <- err // for the cleanup
-	return err
 }
 
 func credentials(key string) aws.CredentialsProvider {
@@ -233,23 +228,6 @@ func TestLocal(t *testing.T) {
 			t.Errorf("the name is not free: %v", err)
 		}
 	})
-	t.Run("ends at once although a poll waits", func(t *testing.T) {
-		t.Parallel()
-		s := start(t)
-		client := s.sqs("test")
-		queue, err := client.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("q")})
-		if err != nil {
-			t.Fatal(err)
-		}
-		polled := poll(t, client, queue.QueueUrl)
-		begun := time.Now()
-		if err := s.stop(); err != nil || time.Since(begun) >= drain {
-			t.Errorf("%v after %v", err, time.Since(begun))
-		}
-		if err := <-polled; err == nil {
-			t.Error("the poll succeeded")
-		}
-	})
 	t.Run("takes account and region from its flags", func(t *testing.T) {
 		t.Parallel()
 		s := start(t, "--account", "111122223333", "--region", "eu-west-1", "--load", write(t, `{"queues":[{"name":"q.fifo"}]}`))
@@ -285,6 +263,36 @@ func TestLocal(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestServeEndsAtOnceAlthoughAPollWaits(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newBackend("000000000000", "us-east-1", "http://"+l.Addr().String())
+	arn, err := b.state.Load().sqs.Create("q", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- serve(ctx, l, b) }()
+	s := &started{url: b.url}
+	polled := poll(t, s.sqs("test"), aws.String("q"))
+	for waiting := 0; waiting == 0; runtime.Gosched() {
+		v, _ := b.state.Load().sqs.Queue(arn)
+		waiting = v.Polls
+	}
+	begun := time.Now()
+	cancel()
+	if err := <-ended; err != nil || time.Since(begun) >= drain {
+		t.Errorf("%v after %v", err, time.Since(begun))
+	}
+	if err := <-polled; err == nil {
+		t.Error("the poll succeeded")
+	}
 }
 
 func TestArgumentsThatMakeNoSense(t *testing.T) {
