@@ -99,7 +99,7 @@ func TestTheOlderNameOfSystemAttributesWorks(t *testing.T) {
 		q.Send(t, "x", sqstest.TraceHeader("Root=1"))
 		m := receive(t, client, q, func(in *sqs.ReceiveMessageInput) {
 			in.MessageSystemAttributeNames = []types.MessageSystemAttributeName{"ApproximateReceiveCount"}
-			in.AttributeNames = []types.QueueAttributeName{"AWSTraceHeader"}
+			in.AttributeNames = []types.QueueAttributeName{"AWSTraceHeader"} //nolint:staticcheck // clients still send it
 		})[0]
 		if diff := cmp.Diff(map[string]string{"ApproximateReceiveCount": "1", "AWSTraceHeader": "Root=1"}, m.Attributes); diff != "" {
 			t.Error(diff)

@@ -97,7 +97,7 @@ func TestAServerOnAPort(t *testing.T) {
 	t.Run("ends with its test although polls wait", func(t *testing.T) {
 		t.Parallel()
 		done := make(chan error, 1)
-		t.Run("the test", func(t *testing.T) {
+		t.Run("the test", func(t *testing.T) { //nolint:paralleltest // what follows needs its end
 			srv := sqstest.New(t)
 			q := srv.Queue(t, "q")
 			client := srv.SQS(sqstest.At(srv.Listen(t)), func(o *sqs.Options) { o.RetryMaxAttempts = 1 })
