@@ -299,3 +299,26 @@ func ExampleServer_Bind() {
 	}
 	// Output: AccessDenied
 }
+
+func ExampleTopic_Published() {
+	srv := sqstest.New(t)
+	events := srv.Topic(t, "events") // nobody has subscribed
+	events.Publish(t, "hello", sqstest.Subject("greeting"))
+	for _, m := range events.Published() {
+		fmt.Printf("%s: %s\n", m.Subject, m.Body)
+	}
+	// Output: greeting: hello
+}
+
+// A fault on Deliver strikes what SNS does for a subscription.
+func ExampleServer_Fail_delivery() {
+	srv := sqstest.New(t)
+	orders, lost := srv.Queue(t, "orders"), srv.Queue(t, "lost")
+	events := srv.Topic(t, "events")
+	events.Subscribe(t, orders, sqstest.Undelivered(lost))
+	srv.Fail(sqstest.Deliver, sqstest.AccessDenied, sqstest.OnQueue("orders"))
+
+	events.Publish(t, "hello")
+	fmt.Println(orders.Depth().Visible, lost.Depth().Visible)
+	// Output: 0 1
+}
