@@ -5,7 +5,8 @@ import "time"
 // Hooks is how metrics, traces and logs watch a consumer. Each field may be nil.
 // Hooks are called from the runtime's own goroutines, several at once: they must
 // be quick, must not block, and must not write to what an event points to. A
-// panic in a hook is recovered and logged.
+// panic in a hook is recovered and logged; they must not call runtime.Goexit, as
+// t.FailNow does.
 type Hooks struct {
 	// Received is called for each message that a receive brought.
 	Received func(ReceivedEvent)

@@ -90,7 +90,8 @@ func (d *dispatcher) judgeFailure(h *hold, err, verb error, now time.Time) settl
 	if cause == "" && last && !waits {
 		cause = causeExhausted
 	}
-	if cause == "" && d.pastRetention(h, now.Add(delay)) {
+	late := d.pastRetention(h, now.Add(delay))
+	if cause == "" && late {
 		cause = causeRetention
 	}
 	hasQueue := d.c.source().DeadLetterARN != ""
@@ -99,6 +100,9 @@ func (d *dispatcher) judgeFailure(h *hold, err, verb error, now time.Time) settl
 		harmless := cause == causeRetention || cause == causeConfirmation
 		if harmless || d.c.deploy.MayDeadLetter(h.id, now) {
 			return settlement{outcome: holdfast.DeadLettered, err: err, cause: cause}
+		}
+		if late {
+			return settlement{outcome: holdfast.DeadLettered, err: err, cause: causeRetention}
 		}
 		if d.mayPark(h, now) {
 			return waitFor(d.c.deploy.WaitFor(h.id), err)
@@ -128,20 +132,26 @@ func waitFor(ready <-chan struct{}, err error) settlement {
 	return settlement{outcome: holdfast.Retried, err: err, here: true, ready: ready}
 }
 
-// pastRetention tells whether SQS would have dropped the message by then. A
-// minute is left for the receive and the run, less where retention is short.
-func (d *dispatcher) pastRetention(h *hold, then time.Time) bool {
+// retentionEnd is when SQS is about to drop the message; zero where that is not
+// known. A minute is left for the receive and the run, less where retention is
+// short.
+func (d *dispatcher) retentionEnd(h *hold) time.Time {
 	retention := d.c.source().Retention
 	if retention <= 0 || h.sentAt.IsZero() {
-		return false
+		return time.Time{}
 	}
-	margin := min(time.Minute+d.cfg.Visibility, retention/10)
-	return then.After(h.sentAt.Add(retention - margin))
+	return h.sentAt.Add(retention - min(time.Minute+d.cfg.Visibility, retention/10))
+}
+
+// pastRetention tells whether SQS would have dropped the message by then.
+func (d *dispatcher) pastRetention(h *hold, then time.Time) bool {
+	end := d.retentionEnd(h)
+	return !end.IsZero() && !then.Before(end)
 }
 
 // mayPark tells whether h can wait without a slot. Call with mu held.
 func (d *dispatcher) mayPark(h *hold, now time.Time) bool {
 	return !d.stopped && !d.draining &&
 		d.n[parked] < d.cfg.MaxParked && d.bytes < d.cfg.HeldBytes &&
-		h.lost == nil && h.limit.Sub(now) > d.cfg.Visibility
+		h.lost == nil && h.limit.Sub(now) > d.cfg.Visibility && !d.pastRetention(h, now)
 }

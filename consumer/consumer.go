@@ -30,6 +30,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -92,6 +93,9 @@ func New(client SQSAPI, queue string, h holdfast.Handler, cfg Config) (*Consumer
 	if err != nil {
 		errs = append(errs, &ConfigError{Field: "queue", Value: strconv.Quote(queue), Bound: err.Error()})
 	}
+	if err := c.longEnough(client); err != nil {
+		errs = append(errs, err)
+	}
 	region := ""
 	if o, ok := client.(wire.Optioned); ok && !isNil(client) {
 		region = o.Options().Region
@@ -129,6 +133,19 @@ func New(client SQSAPI, queue string, h holdfast.Handler, cfg Config) (*Consumer
 	poll, settle := c.clients(client)
 	c.t = &wire.SDK{Name: queue, Region: region, Poll: poll, Settle: settle, Visibility: c.cfg.Visibility, CauseAttribute: CauseAttribute}
 	return c, nil
+}
+
+// longEnough refuses an HTTP client that would cut long polls short.
+func (c *Consumer) longEnough(client SQSAPI) error {
+	o, ok := client.(wire.Optioned)
+	if !ok || isNil(client) {
+		return nil
+	}
+	h, ok := o.Options().HTTPClient.(*http.Client)
+	if least := c.cfg.Wait + 5*time.Second; ok && h != nil && h.Timeout > 0 && h.Timeout < least {
+		return &ConfigError{Field: "the Timeout of the client's HTTPClient", Value: h.Timeout, Bound: fmt.Sprintf("at least %v, a long poll and some, or 0", least)}
+	}
+	return nil
 }
 
 // clients makes the polling and the settling client of the user's, so that neither
@@ -450,12 +467,11 @@ func (c *Consumer) unwrap(m *holdfast.Message) (confirmation bool) {
 	return false
 }
 
-// remake gives h a message as it was received. Call with the dispatcher's lock
-// held.
-func (c *Consumer) remake(h *hold) {
+// remake gives h, which is running, a message as it was received.
+func (c *Consumer) remake(h *hold, receives int) {
 	c.t.Message(h.origin, &h.msg)
 	h.msg.ReceivedAt = h.arrived
-	h.msg.ReceiveCount = h.receives
+	h.msg.ReceiveCount = receives
 	c.unwrap(&h.msg)
 }
 
@@ -469,11 +485,20 @@ func (c *Consumer) settleCall(f func(ctx context.Context) error) error {
 
 func (c *Consumer) goWorker(w *worker) { c.workers.Go(w.run) }
 
-// goWait resumes a parked message when ready is closed.
+// goWait resumes a parked message when ready is closed, or when its retention is
+// about to end: run once more it takes its fallback.
 func (c *Consumer) goWait(h *hold, ready <-chan struct{}) {
 	c.wg.Go(func() {
+		var late <-chan time.Time
+		if end := c.d.retentionEnd(h); !end.IsZero() {
+			t := time.NewTimer(time.Until(end))
+			defer t.Stop()
+			late = t.C
+		}
 		select {
 		case <-ready:
+			c.d.resume(h)
+		case <-late:
 			c.d.resume(h)
 		case <-h.Done():
 		case <-c.settleCtx.Done():

@@ -253,12 +253,12 @@ func (d *dispatcher) drop(h *hold) bool {
 	if h.state == gone {
 		return false
 	}
+	if h.state != running && h.change.outcome != holdfast.DeadLettered {
+		h.origin.Release() // else a run or a copy may be made of it right now
+	}
 	d.move(h, gone)
 	d.beat.unlist(h)
 	h.end()
-	if h.change.outcome != holdfast.DeadLettered { // its copy may be on the way
-		h.origin.Release()
-	}
 	if d.held[h.id] == h {
 		delete(d.held, h.id)
 	}

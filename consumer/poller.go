@@ -29,6 +29,7 @@ type pollers struct {
 	atLimit bool
 
 	failures atomic.Int32 // failed receives in a row
+	outage   atomic.Bool  // they were more than a hiccup
 }
 
 func newPollers(c *Consumer) *pollers {
@@ -144,9 +145,11 @@ func (p *pollers) poll(ctx, cut context.Context) {
 			attempt = ""
 			p.c.stats.polled(len(hs))
 			p.watchLimit(ctx, len(hs), arrived)
-			if p.failures.Swap(0) > 0 {
+			if n := p.failures.Swap(0); n > 0 {
 				p.c.health.clear(problemReceive)
-				p.c.recovered(ctx)
+				if p.outage.Swap(false) {
+					p.c.recovered(ctx)
+				}
 			}
 			if !probe {
 				p.adjust(ctx, cut, asked, len(hs))
@@ -239,7 +242,7 @@ func (p *pollers) failed(ctx context.Context, err error) {
 	p.mu.Unlock()
 
 	f := wire.Classify(err)
-	if f.Slow() && p.c.stats.polls.Load() == 0 {
+	if (f == wire.Denied || f == wire.Missing) && p.c.stats.polls.Load() == 0 {
 		p.c.fail(p.c.explain("sqs:ReceiveMessage", f, err))
 	}
 	wait := jitter.Equal(200*time.Millisecond, 10*time.Second, n)
@@ -247,6 +250,7 @@ func (p *pollers) failed(ctx context.Context, err error) {
 		wait = jitter.Equal(2*time.Second, 30*time.Second, n)
 	}
 	if f.Slow() || f == wire.OverLimit || n >= 3 {
+		p.outage.Store(true)
 		p.c.health.set(problemReceive, p.c.explain("sqs:ReceiveMessage", f, err))
 	}
 	p.c.stats.pollErrors.Add(1)

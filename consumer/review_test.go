@@ -3,6 +3,7 @@ package consumer_test
 import (
 	"context"
 	"errors"
+	"net/http"
 	"net/http/httptest"
 	"sync/atomic"
 	"testing"
@@ -173,7 +174,7 @@ func TestGateThatDoesNotSayWhy(t *testing.T) {
 			r := start(t, srv, q, nothing, consumer.Config{Middleware: []holdfast.Middleware{gate}})
 			time.Sleep(time.Second)
 			w := httptest.NewRecorder()
-			r.LiveHandler().ServeHTTP(w, httptest.NewRequest("GET", "/live", nil))
+			r.LiveHandler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/live", nil))
 			if w.Code != 200 {
 				t.Errorf("live is %d: %s", w.Code, w.Body)
 			}

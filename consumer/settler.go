@@ -251,17 +251,17 @@ func (s *settler) sort(hs []*hold, handles []string, results []error, err error,
 	} else if s.failures.Swap(0) > 0 {
 		s.c.health.clear(problemSettle)
 	}
-	answer := func(i int) (error, wire.Fault) {
+	answer := func(i int) (wire.Fault, error) {
 		if err != nil || results[i] == nil {
-			return err, whole
+			return whole, err
 		}
-		return results[i], wire.Classify(results[i])
+		return wire.Classify(results[i]), results[i]
 	}
 	// First what is confirmed, in one go: it is nearly all.
 	var done, late []*hold
 	s.d.mu.Lock()
 	for i, h := range hs {
-		switch e, f := answer(i); {
+		switch f, e := answer(i); {
 		case e != nil && f != wire.Stale && f != wire.Rejected:
 		case h.handle != handles[i]:
 			// A newer receive came meanwhile: what SQS confirmed may have had no
@@ -287,10 +287,10 @@ func (s *settler) sort(hs []*hold, handles []string, results []error, err error,
 	}
 	var wait time.Duration
 	for i, h := range hs {
-		e, f := answer(i)
+		f, e := answer(i)
 		switch {
 		case e == nil || slices.Contains(late, h):
-		case f == wire.Transient || f == wire.OverLimit || f == wire.Denied:
+		case f == wire.Transient || f == wire.OverLimit || f.Slow() && f != wire.Missing:
 			wait = s.retry(h, e, again, wait)
 		default:
 			s.refused(h, action, e)

@@ -59,16 +59,17 @@ func (w *worker) handle(h *hold) (err error) {
 	defer ctx.Cancel(nil)
 	d.mu.Lock()
 	h.cancel, h.cut, h.routine = ctx, h.lost != nil, w.routine
-	if h.ran {
-		// What ran before may have written to the message.
-		d.c.remake(h)
-	}
+	again, receives, attempt := h.ran, h.receives, h.receives+h.reruns
 	h.ran = true
-	h.msg.Attempt = h.receives + h.reruns
 	if h.cut {
 		ctx.Cancel(h.lost)
 	}
 	d.mu.Unlock()
+	if again {
+		// What ran before may have written to the message.
+		d.c.remake(h, receives)
+	}
+	h.msg.Attempt = attempt
 
 	if f := d.cfg.Hooks.Started; f != nil {
 		call(d.c, f, holdfast.StartedEvent{Message: &h.msg, Waited: h.started.Sub(h.arrived)})
@@ -227,6 +228,10 @@ func (d *dispatcher) abandon(h *hold) func() {
 	h.dropped = true
 	d.abandoned++
 	d.beat.unlist(h)
+	if h.lost == nil {
+		h.lost = &lostError{why: "its handler was abandoned"}
+	}
+	h.end()
 	delete(d.held, h.id)
 	after := d.giveBack(d.behind(h), errAbandoned)
 	if h.group != nil {

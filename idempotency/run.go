@@ -252,7 +252,7 @@ func (r *run) complete(ctx context.Context, h *hold, result error) error {
 			graceEnd = time.Now().Add(recordGrace)
 		}
 		if errors.Is(err, ErrBadRecord) || !h.holds() || !graceEnd.IsZero() && !time.Now().Before(graceEnd) {
-			return fmt.Errorf("%w: %s: %w", ErrUnrecorded, r.id.key, err)
+			return r.later(fmt.Errorf("%w: %s: %w", ErrUnrecorded, r.id.key, err))
 		}
 		sleep(op, jitter(min(50*time.Millisecond<<min(try, 10), time.Second)))
 	}
@@ -306,8 +306,8 @@ func (r *run) storeError(op string, err error) error {
 	return r.later(fmt.Errorf("%w: %s of %s: %w", ErrStore, op, r.id.key, err))
 }
 
-// later has a message whose handler was not called tried again without an attempt,
-// after a backoff that grows with its receives: 2 s doubled up to 2 min, of which
+// later has a message tried again for which its handler is not to blame, so without
+// an attempt, after a backoff that grows with its receives: 2 s doubled up to 2 min, of which
 // half is drawn at random.
 func (r *run) later(err error) error {
 	d := min(2*time.Second<<min(max(r.receives-1, 0), 10), 2*time.Minute)

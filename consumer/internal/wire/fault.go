@@ -30,6 +30,9 @@ const (
 	// Denied means access or KMS denied, credentials missing or expired. An operator
 	// must act, or credentials be refreshed; trying goes on, slowly.
 	Denied
+	// Unsigned means that no credentials could be had. Whoever gives them may be
+	// back soon, but until then trying is of little use.
+	Unsigned
 	// Missing means that the queue does not exist.
 	Missing
 	// Stale means that the receipt handle is no longer good, the message is not in flight,
@@ -42,7 +45,7 @@ const (
 )
 
 // Slow tells faults that call for the slow backoff and a red health at once.
-func (f Fault) Slow() bool { return f == Denied || f == Missing }
+func (f Fault) Slow() bool { return f == Denied || f == Unsigned || f == Missing }
 
 // Classify says what an error of SQS means. Typed errors are matched by type,
 // since their codes differ between AWS and emulators; strings serve only for what
@@ -93,7 +96,7 @@ func Classify(err error) Fault {
 	}
 	// Credentials that cannot be fetched: the SDK has no type for that.
 	if errors.As(err, new(*v4.SigningError)) || strings.Contains(err.Error(), "failed to refresh cached credentials") || strings.Contains(err.Error(), "failed to retrieve credentials") {
-		return Denied
+		return Unsigned
 	}
 	return Transient
 }
