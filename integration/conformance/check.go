@@ -30,8 +30,7 @@ type Case struct {
 
 // Check runs one case and gathers what does not hold. It is for one goroutine.
 type Check struct {
-	// SQS is a client of the backend.
-	SQS *sqs.Client
+	Clients
 
 	tb       testing.TB // for its context
 	problems []string

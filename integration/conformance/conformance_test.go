@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/holdfast-go/holdfast/integration"
@@ -27,14 +28,15 @@ func TestMain(m *testing.M) {
 //nolint:tparallel // the cases are parallel, but for those of Backend.Alone
 func TestInProcess(t *testing.T) {
 	t.Parallel()
-	Test(t, inProcess(), SQS(), finish(t))
+	Test(t, inProcess(), All(), finish(t))
 }
 
 //nolint:tparallel // the cases are parallel, but for those of Backend.Alone
 func TestOnAPort(t *testing.T) {
 	t.Parallel()
 	srv := sqstest.New(t)
-	Test(t, onNetwork("sqstest on a port", srv.SQS(sqstest.At(srv.Listen(t)))), SQS(), finish(t))
+	url := srv.Listen(t)
+	Test(t, onNetwork("sqstest on a port", Clients{srv.SQS(sqstest.At(url)), srv.SNS(sqstest.SNSAt(url))}), All(), finish(t))
 }
 
 //nolint:tparallel // the cases are parallel, but for those of Backend.Alone
@@ -42,27 +44,31 @@ func TestLocalStack(t *testing.T) {
 	t.Parallel()
 	stack := integration.LocalStack(t)
 	t.Logf("LocalStack: %s at %s", stack.Source, stack.URL)
-	backend := onNetwork("LocalStack", stack.SQS)
+	backend := onNetwork("LocalStack", Clients{stack.SQS, stack.SNS})
 	backend.Departures, backend.Alone = LocalStackDepartures(), LocalStackAlone()
-	Test(t, backend, SQS(), finish(t))
+	Test(t, backend, All(), finish(t))
 }
 
 // inProcess gives each case a server and a bubble of virtual time of its own.
 func inProcess() Backend {
-	return Backend{Name: "sqstest in the process", Case: func(t *testing.T, run func(*testing.T, *sqs.Client)) {
-		synctest.Test(t, func(t *testing.T) { run(t, sqstest.New(t).SQS()) })
+	return Backend{Name: "sqstest in the process", Case: func(t *testing.T, run func(*testing.T, Clients)) {
+		synctest.Test(t, func(t *testing.T) {
+			srv := sqstest.New(t)
+			run(t, Clients{srv.SQS(), srv.SNS()})
+		})
 	}}
 }
 
 // onNetwork gives all cases one server, in real time, and each an account of its own, so
-// that they do not see each other's queues. The account is the access key, where that is
+// that they do not see each other's queues and topics. The account is the access key, where that is
 // 12 digits.
-func onNetwork(name string, client *sqs.Client) Backend {
-	return Backend{Name: name, Case: func(t *testing.T, run func(*testing.T, *sqs.Client)) {
-		account := fmt.Sprintf("%012d", rand.Int64N(1e12))
-		run(t, sqs.New(client.Options(), func(o *sqs.Options) {
-			o.Credentials = credentials.NewStaticCredentialsProvider(account, "test", "")
-		}))
+func onNetwork(name string, clients Clients) Backend {
+	return Backend{Name: name, Case: func(t *testing.T, run func(*testing.T, Clients)) {
+		account := credentials.NewStaticCredentialsProvider(fmt.Sprintf("%012d", rand.Int64N(1e12)), "test", "")
+		run(t, Clients{
+			sqs.New(clients.SQS.Options(), func(o *sqs.Options) { o.Credentials = account }),
+			sns.New(clients.SNS.Options(), func(o *sns.Options) { o.Credentials = account }),
+		})
 	}}
 }
 

@@ -4,7 +4,7 @@ package conformance
 // case. It is checked by every run on LocalStack.
 func LocalStackDepartures() []Departure {
 	var all []Departure
-	for _, group := range localStackDepartures() {
+	for _, group := range append(localStackDepartures(), localStackSNSDepartures()...) {
 		for _, name := range group.cases {
 			all = append(all, Departure{Case: name, Shows: group.shows, Reason: group.reason})
 		}

@@ -7,16 +7,23 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 )
+
+// Clients are clients of one backend, for the same account and region.
+type Clients struct {
+	SQS *sqs.Client
+	SNS *sns.Client
+}
 
 // Backend is a server to hold against the cases.
 type Backend struct {
 	// Name goes into names of tests and the report.
 	Name string
-	// Case prepares one case and runs it: it makes the client and hands it to run, in a
+	// Case prepares one case and runs it: it makes the clients and hands them to run, in a
 	// bubble of virtual time where the backend allows for one.
-	Case func(t *testing.T, run func(t *testing.T, client *sqs.Client))
+	Case func(t *testing.T, run func(t *testing.T, clients Clients))
 	// Departures lists the cases that the backend does not meet.
 	Departures []Departure
 	// Alone names cases that are run by themselves, before the others: those that spoil
@@ -56,8 +63,8 @@ func Test(t *testing.T, b Backend, cases []Case, report func(*Result)) {
 				t.Parallel() // which waits until all that are alone have ended
 			}
 			var problems []string
-			b.Case(t, func(t *testing.T, client *sqs.Client) {
-				problems = (&Check{SQS: client, tb: t}).run(one.Run)
+			b.Case(t, func(t *testing.T, clients Clients) {
+				problems = (&Check{Clients: clients, tb: t}).run(one.Run)
 			})
 			mu.Lock()
 			defer mu.Unlock()

@@ -17,7 +17,7 @@ import (
 func TestCasesAreNamedAndSourced(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
-	for _, c := range SQS() {
+	for _, c := range All() {
 		if seen[c.Name] || !strings.Contains(c.Name, "/") || c.Doc == "" || c.Run == nil {
 			t.Errorf("case %q of %q: named twice, or incomplete", c.Name, c.Doc)
 		}
@@ -28,7 +28,7 @@ func TestCasesAreNamedAndSourced(t *testing.T) {
 			t.Errorf("%q, to be run alone, is no case", name)
 		}
 	}
-	if len(seen) < 150 {
+	if len(seen) < 400 {
 		t.Errorf("%d cases", len(seen))
 	}
 }
@@ -60,7 +60,7 @@ func TestJudge(t *testing.T) {
 func TestACheckGathersWhatDoesNotHold(t *testing.T) {
 	t.Parallel()
 	client := sqstest.New(t).SQS()
-	run := func(body func(c *Check)) []string { return (&Check{SQS: client, tb: t}).run(body) }
+	run := func(body func(c *Check)) []string { return (&Check{Clients: Clients{SQS: client}, tb: t}).run(body) }
 
 	got := run(func(c *Check) {
 		c.refused(nil, "QueueDoesNotExist")
@@ -83,7 +83,7 @@ func TestACheckClearsUpAfterACaseThatGaveUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // the case waits
 		client := sqstest.New(t).SQS()
 		var url string
-		got := (&Check{SQS: client, tb: t}).run(func(c *Check) {
+		got := (&Check{Clients: Clients{SQS: client}, tb: t}).run(func(c *Check) {
 			url = c.queue()
 			c.one(url)
 			c.errorf("not reached")
