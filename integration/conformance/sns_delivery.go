@@ -144,7 +144,7 @@ func deliveryCases() []Case {
 		if condition != "" {
 			condition = `,"Condition":` + condition
 		}
-		return func(c *Check, topic, queue string) {
+		return func(c *Check, _, queue string) {
 			c.ok(c.set(queue, "Policy", fmt.Sprintf(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":%s,"Action":%q,"Resource":%q%s}]}`, principal, action, c.arn(queue), condition)))
 		}
 	}

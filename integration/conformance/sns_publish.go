@@ -3,6 +3,7 @@ package conformance
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -135,7 +136,7 @@ func publishFIFOCases() []Case {
 			topic, queue := fanout(c)
 			var want []string
 			for i := range 8 {
-				body := fmt.Sprint(i)
+				body := strconv.Itoa(i)
 				want = append(want, body)
 				c.publish(topic, body, toGroup("g", body))
 			}
@@ -188,7 +189,7 @@ func publishBatchCases() []Case {
 	}
 	eleven := make([]snstypes.PublishBatchRequestEntry, 11)
 	for i := range eleven {
-		eleven[i] = entry(fmt.Sprint(i), "x")
+		eleven[i] = entry(strconv.Itoa(i), "x")
 	}
 	var cases []Case
 	for _, row := range []struct {
@@ -241,7 +242,7 @@ func publishBatchCases() []Case {
 			var batch []snstypes.PublishBatchRequestEntry
 			var want []string
 			for i := range 5 {
-				e := entry(fmt.Sprint(i), fmt.Sprint(i))
+				e := entry(strconv.Itoa(i), strconv.Itoa(i))
 				e.MessageGroupId, e.MessageDeduplicationId = aws.String("g"), e.Id
 				batch, want = append(batch, e), append(want, *e.Message)
 			}
