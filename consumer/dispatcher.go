@@ -6,6 +6,7 @@ import (
 
 	"github.com/holdfast-go/holdfast"
 	"github.com/holdfast-go/holdfast/internal/backlog"
+	"github.com/holdfast-go/holdfast/internal/lazyctx"
 	"github.com/holdfast-go/holdfast/internal/pace"
 )
 
@@ -179,18 +180,24 @@ func (d *dispatcher) move(h *hold, to holdState) {
 
 // dispatch starts ready messages while slots are free. Call with mu held.
 func (d *dispatcher) dispatch() {
+	var now time.Time // not read while there is nothing to start
 	for d.n[running] < d.cfg.Concurrency {
-		h := d.take()
+		if now.IsZero() && d.ready.Len()+d.resumed.Len() > 0 {
+			now = time.Now()
+		}
+		h := d.take(now)
 		if h == nil {
 			return
 		}
 		if n := len(d.idle); n > 0 {
 			w := d.idle[n-1]
 			d.idle = d.idle[:n-1]
+			h.by = w
 			w.work <- h // has room for one: an idle worker has none
 			continue
 		}
 		w := &worker{d: d, work: make(chan *hold, 1)}
+		h.by = w
 		w.work <- h
 		d.c.goWorker(w)
 	}
@@ -198,7 +205,7 @@ func (d *dispatcher) dispatch() {
 
 // take returns the next message to run, or nil. Ready parked ones go first. Call
 // with mu held.
-func (d *dispatcher) take() *hold {
+func (d *dispatcher) take(now time.Time) *hold {
 	if d.stopped {
 		return nil
 	}
@@ -210,17 +217,27 @@ func (d *dispatcher) take() *hold {
 		return nil
 	}
 	d.move(h, running)
-	h.started = time.Now()
-	h.canceled = time.Time{}
-	d.pace.Running(h.started, d.n[running])
+	h.started, h.canceled = now, time.Time{}
+	h.again, h.ran = h.ran, true
+	h.thenReceives, h.attempt = h.receives, h.receives+h.reruns
+	h.cancel = &h.ctx
+	if h.again {
+		h.cancel = new(lazyctx.Context) // the one of the run before stays cancelled
+	}
+	h.cancel.Parent = d.c.workCtx
+	if h.cut = h.lost != nil; h.cut {
+		h.cancel.Cancel(h.lost)
+	}
+	d.pace.Running(now, d.n[running])
 	return h
 }
 
 // next is called by a worker that is free: it returns more work, or lists the
 // worker as idle and returns nil. Call with mu held.
-func (d *dispatcher) next(w *worker) *hold {
+func (d *dispatcher) next(w *worker, now time.Time) *hold {
 	if d.n[running] < d.cfg.Concurrency {
-		if h := d.take(); h != nil {
+		if h := d.take(now); h != nil {
+			h.by = w
 			return h
 		}
 	}

@@ -40,6 +40,10 @@ type hold struct {
 	size         int64
 	confirmation bool // asks to confirm a subscription: never for a handler
 
+	// Set by take for the run it begins, and not changed during that.
+	again                 bool
+	attempt, thenReceives int
+
 	// mu (of the dispatcher)
 	handle   string // the newest: an older one may be accepted without effect
 	receives int    // ApproximateReceiveCount of the newest receive
@@ -58,7 +62,7 @@ type hold struct {
 	canceled time.Time // when the watchdog cancelled the run
 	ran      bool      // a run had the message before
 	dropped  bool      // the run was abandoned: no more extensions
-	routine  string    // goroutine of the run, for the stack of an abandoned one
+	by       *worker   // of the run, for the stack of an abandoned one
 	timer    *time.Timer
 	group    *group
 	change   settlement // what settling does

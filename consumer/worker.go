@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast"
-	"github.com/holdfast-go/holdfast/internal/lazyctx"
 	"github.com/holdfast-go/holdfast/internal/routine"
 )
 
@@ -18,12 +17,15 @@ type worker struct {
 	d       *dispatcher
 	work    chan *hold
 	current *hold
-	routine string
+	routine string // guarded by the dispatcher's mu
 }
 
 // run works until the dispatcher closes the worker's channel.
 func (w *worker) run() {
-	w.routine = routine.Name()
+	name := routine.Name()
+	w.d.mu.Lock()
+	w.routine = name
+	w.d.mu.Unlock()
 	// A handler that calls runtime.Goexit takes this goroutine with it: the
 	// message is settled as after a panic and another goroutine goes on.
 	defer func() {
@@ -51,25 +53,13 @@ func (w *worker) run() {
 // handle runs the chain for h and makes an error of a panic.
 func (w *worker) handle(h *hold) (err error) {
 	d := w.d
-	ctx := &h.ctx
-	if h.ran {
-		ctx = new(lazyctx.Context) // the one of the run before stays cancelled
-	}
-	ctx.Parent = d.c.workCtx
+	ctx := h.cancel // take made it for this run
 	defer ctx.Cancel(nil)
-	d.mu.Lock()
-	h.cancel, h.cut, h.routine = ctx, h.lost != nil, w.routine
-	again, receives, attempt := h.ran, h.receives, h.receives+h.reruns
-	h.ran = true
-	if h.cut {
-		ctx.Cancel(h.lost)
-	}
-	d.mu.Unlock()
-	if again {
+	if h.again {
 		// What ran before may have written to the message.
-		d.c.remake(h, receives)
+		d.c.remake(h, h.thenReceives)
 	}
-	h.msg.Attempt = attempt
+	h.msg.Attempt = h.attempt
 
 	if f := d.cfg.Hooks.Started; f != nil {
 		call(d.c, f, holdfast.StartedEvent{Message: &h.msg, Waited: h.started.Sub(h.arrived)})
@@ -115,7 +105,7 @@ func (d *dispatcher) finished(w *worker, h *hold, err error) (next *hold) {
 	took := now.Sub(h.started)
 	h.cancel, h.renewers = nil, nil
 	if h.state != running { // the stop is over and has left this handler behind
-		next = d.next(w)
+		next = d.next(w, now)
 		d.mu.Unlock()
 		return next
 	}
@@ -129,7 +119,7 @@ func (d *dispatcher) finished(w *worker, h *hold, err error) (next *hold) {
 		after = d.apply(h, s)
 	}
 	d.pace.Running(now, d.n[running])
-	next = d.next(w)
+	next = d.next(w, now)
 	d.wakePoller()
 	d.tellStop()
 	last := d.n[running] == 0
@@ -265,7 +255,7 @@ func (c *Consumer) tellAbandoned(hs []*hold, now time.Time) {
 	names := make([]string, len(hs))
 	c.d.mu.Lock()
 	for i, h := range hs {
-		names[i] = h.routine
+		names[i] = h.by.routine
 	}
 	c.d.mu.Unlock()
 	stacks := routine.Stacks(names...)

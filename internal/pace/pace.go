@@ -73,5 +73,8 @@ func (p *Pace) Ahead(slots int, slack time.Duration) int {
 	if idle := float64(slots) / p.occupied; idle > 1 { // so too where nothing ran: +Inf
 		rate *= min(idle, growth)
 	}
-	return int(rate*(p.receive+slack).Seconds() + 1 - worth)
+	ahead := rate*(p.receive+slack).Seconds() + 1 - worth
+	// Where slots turn over many times within the slack it would be a hoard, which
+	// costs memory and hides messages from others, and no slot would wait less.
+	return int(min(ahead, max(float64(slots), 2*rate*p.receive.Seconds())))
 }
