@@ -58,9 +58,6 @@ func (t *Topic) Deliveries() []Delivery {
 }
 
 func (s *Server) deliveries(topicARN string) []snsserver.Delivery {
-	if s.forgetful {
-		return nil
-	}
 	return s.sns.Deliveries(topicARN)
 }
 
@@ -85,9 +82,6 @@ type Publication struct {
 // Published returns the messages that the topic has accepted, oldest first, as
 // far back as LogLimit and 64 MiB of bodies allow.
 func (t *Topic) Published() []Publication {
-	if t.server.forgetful {
-		return nil
-	}
 	var out []Publication
 	for _, p := range t.server.sns.Published(t.ARN) {
 		m := Publication{

@@ -50,7 +50,7 @@ func NoCooldown() Option {
 // LogLimit sets how many calls Log keeps, and how many publications and
 // deliveries a Topic tells of; -1 keeps none. Default: 100,000 of each.
 func LogLimit(n int) Option {
-	return func(c *config) { c.sqs.LogLimit, c.sns.LogLimit = n, max(n, 1) }
+	return func(c *config) { c.sqs.LogLimit, c.sns.LogLimit = n, n }
 }
 
 // NoHistory forgets messages when they leave their queue, for tests that send
@@ -68,10 +68,9 @@ func NoSignature() Option {
 // Server is an SQS and an SNS of its own. It is safe for concurrent use; make
 // one with New.
 type Server struct {
-	inner     *sqsserver.Server
-	sns       *snsserver.Server
-	tb        testing.TB
-	forgetful bool // LogLimit is negative: the log and the topics tell nothing
+	inner *sqsserver.Server
+	sns   *snsserver.Server
+	tb    testing.TB
 }
 
 // New returns an empty server. If the test fails, the log gets a dump of all
@@ -85,7 +84,7 @@ func New(tb testing.TB, opts ...Option) *Server {
 	if cfg.sqs.InFlightLimit < 0 {
 		tb.Fatalf("sqstest: InFlightLimit(%d) is below 1", cfg.sqs.InFlightLimit)
 	}
-	s := &Server{inner: sqsserver.New(cfg.sqs), tb: tb, forgetful: cfg.sqs.LogLimit < 0}
+	s := &Server{inner: sqsserver.New(cfg.sqs), tb: tb}
 	s.sns = snsserver.New(cfg.sns, queues{s.inner})
 	tb.Cleanup(func() {
 		if tb.Failed() {

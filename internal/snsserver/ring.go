@@ -18,7 +18,7 @@ func (r *ring[T]) add(item T) {
 
 // kept is the newest items, oldest first. The slice is the ring's own.
 func (r *ring[T]) kept() []T {
-	if n := len(r.items) - r.limit; n > 0 {
+	if n := len(r.items) - max(r.limit, 0); n > 0 {
 		return r.items[n:]
 	}
 	return r.items
