@@ -25,11 +25,13 @@ func Parse(s string) (q holdfast.Queue, err error) {
 		}
 		q.ARN, q.Name = s, parts[5]
 	case strings.Contains(s, "://"):
+		// Nothing may come behind the name, not even an empty query or fragment: the
+		// URL is sent as it is, and its siblings' are made from it.
 		u, err := url.Parse(s)
-		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" {
+		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.Path == "" || strings.ContainsAny(s, "?#") {
 			return q, errors.New("a queue URL, https://sqs.region.amazonaws.com/account/name")
 		}
-		q.URL, q.Name = s, u.Path[strings.LastIndex(u.Path, "/")+1:]
+		q.URL, q.Name = s, s[strings.LastIndex(s, "/")+1:]
 	default:
 		q.Name = s
 	}

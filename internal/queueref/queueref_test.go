@@ -57,7 +57,10 @@ func TestParseSaysWhatItExpected(t *testing.T) {
 		"https://host/1/orders?x=1":       "a queue URL",
 		"https://ho st/1/orders":          "a queue URL",
 		"https://host/1/":                 "1 to 80 letters",
-		"https://host":                    "1 to 80 letters",
+		"https://host":                    "a queue URL",
+		"https://host/1/orders#":          "a queue URL",
+		"https://host/1/orders?":          "a queue URL",
+		"https://host/1/%6frders":         "1 to 80 letters",
 	} {
 		_, err := queueref.Parse(in)
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -173,6 +176,7 @@ func TestReadAttributesNamesWhatItCannotRead(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{
 		"orders", "orders.fifo", "arn:aws:sqs:eu-west-1:1:orders", "https://sqs.eu-west-1.amazonaws.com/1/orders", "arn:::::", "http://[::1]/q", "://", "a://%zz",
+		"http://0/0#", "http://0/0?", "http://0/%30", "http://0/0#/1", "http://0/0?/1", "http://0",
 	} {
 		f.Add(s)
 	}
