@@ -49,6 +49,9 @@ type Message struct {
 	// Topic says which SNS topic the message came through, where it came in an
 	// SNS envelope that was unwrapped; else it is the zero Topic.
 	Topic Topic
+	// Event says which event of EventBridge or S3 the body is, where it is one;
+	// else it is the zero Event. The body is left as the service wrote it.
+	Event Event
 }
 
 // Attribute is one message attribute.
@@ -79,6 +82,17 @@ type Topic struct {
 	Subject string
 	// PublishedAt is the time in the envelope.
 	PublishedAt time.Time
+}
+
+// Event names the event that a body tells of. It is the same for each message that
+// tells of that event, however often the service sends it and by whatever way.
+type Event struct {
+	// Service is "EventBridge" or "S3". Anyone who may send to the queue can forge
+	// an event, unless the queue's policy lets only that service send.
+	Service string
+	// ID is the id that EventBridge gave the event or, for a notification of S3,
+	// made of bucket, key, name of the event, sequencer and version.
+	ID string
 }
 
 // Queue describes a queue to middleware at start and in each Message.

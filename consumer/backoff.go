@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast"
+	"github.com/holdfast-go/holdfast/internal/envelope"
 	"github.com/holdfast-go/holdfast/internal/jitter"
 )
 
@@ -77,7 +78,7 @@ func (d *dispatcher) judgeFailure(h *hold, err, verb error, now time.Time) settl
 		delay, waits = v.Delay, true
 	default:
 		switch {
-		case errors.Is(err, errConfirmation):
+		case errors.Is(err, envelope.ErrConfirmation):
 			cause = causeConfirmation
 		case errors.As(err, new(*holdfast.DecodeError)) && attempt >= d.cfg.DecodeAttempts:
 			cause = causeUndecodable

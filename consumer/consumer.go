@@ -448,23 +448,9 @@ func (c *Consumer) receive(ctx context.Context, asked int, attempt string) ([]*h
 		h, d := hs[i], &ds[i]
 		h.id, h.groupID, h.sentAt, h.receives = h.msg.ID, h.msg.GroupID, h.msg.SentAt, h.msg.ReceiveCount
 		h.handle, h.size, h.origin = d.Handle, int64(d.Size), d.Origin
-		h.confirmation = c.unwrap(&h.msg)
+		h.noWork = envelope.Unwrap(&h.msg, c.topics)
 	}
 	return hs, err
-}
-
-// unwrap takes the message out of an SNS envelope. It returns true for a request
-// to confirm a subscription, which no handler can work on.
-func (c *Consumer) unwrap(m *holdfast.Message) (confirmation bool) {
-	in, kind := envelope.SNS(m.Body)
-	switch {
-	case kind == envelope.None:
-	case kind != envelope.Notification:
-		return true
-	case c.topics == nil || c.topics[in.Topic.ARN]:
-		m.Body, m.Attributes, m.Topic = in.Body, in.Attributes, in.Topic
-	}
-	return false
 }
 
 // remake gives h, which is running, a message as it was received.
@@ -472,7 +458,7 @@ func (c *Consumer) remake(h *hold, receives int) {
 	c.t.Message(h.origin, &h.msg)
 	h.msg.ReceivedAt = h.arrived
 	h.msg.ReceiveCount = receives
-	c.unwrap(&h.msg)
+	_ = envelope.Unwrap(&h.msg, c.topics) // what is no work never came to run
 }
 
 // settleCall makes one try of a call that settles. Neither the stop nor a lost

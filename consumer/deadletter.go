@@ -31,10 +31,7 @@ const (
 // kept and tried again; give the queue a dead-letter queue.
 var ErrNoDeadLetterQueue = errors.New("consumer: the queue has no dead-letter queue")
 
-var (
-	errConfirmation = errors.New("consumer: SNS asks to confirm a subscription; confirm it at the SubscribeURL in the body")
-	errAbandoned    = errors.New("consumer: the handler did not heed its context and was abandoned")
-)
+var errAbandoned = errors.New("consumer: the handler did not heed its context and was abandoned")
 
 // causeText is the value of the cause attribute.
 func causeText(h *hold, attempt int, now time.Time) string {

@@ -220,3 +220,59 @@ func manyConfirmations(t *testing.T) {
 		}
 	})
 }
+
+// events are what S3 writes: a notification, and the test that comes before all.
+const (
+	s3Event = `{"Records":[{"eventVersion":"2.1","eventSource":"aws:s3","awsRegion":"us-east-1","eventTime":"2026-11-23T17:00:00.000Z","eventName":"ObjectCreated:Put",` +
+		`"s3":{"bucket":{"name":"photos"},"object":{"key":"a.jpg","sequencer":"0055AED6DCD90281E5"}}}]}`
+	s3TestEvent = `{"Service":"Amazon S3","Event":"s3:TestEvent","Time":"2026-11-23T17:00:00.000Z","Bucket":"photos","RequestId":"5582815E1AEA5ADF","HostId":"8cLeGAmw098X5cv4"}`
+)
+
+func TestServiceEvents(t *testing.T) {
+	t.Parallel()
+	t.Run("have an id of their own, also inside an SNS envelope", func(t *testing.T) {
+		inBubble(t, func(t *testing.T) {
+			srv := sqstest.New(t)
+			q := srv.Queue(t, "orders")
+			q.Send(t, s3Event)
+			q.Send(t, snsEnvelope(t, "Notification", listedTopic, s3Event))
+			list := seen(t, srv, q, consumer.Config{}, nothing)
+			want := holdfast.Event{Service: "S3", ID: "photos/a.jpg?event=ObjectCreated%3APut&sequencer=0055AED6DCD90281E5"}
+			for _, m := range list {
+				if m.Event != want || m.Body != s3Event {
+					t.Errorf("event %+v of body %q, want %+v and the body as S3 wrote it", m.Event, m.Body, want)
+				}
+			}
+			if len(list) != 2 {
+				t.Errorf("%d runs, want 2", len(list))
+			}
+		})
+	})
+	t.Run("that only test whether they arrive are discarded and reach no handler", func(t *testing.T) {
+		inBubble(t, func(t *testing.T) {
+			srv := sqstest.New(t)
+			q := srv.Queue(t, "orders", sqstest.DLQ(3))
+			q.Send(t, s3TestEvent)
+			q.Send(t, snsEnvelope(t, "Notification", listedTopic, s3TestEvent))
+			var mu sync.Mutex
+			var settled []holdfast.SettledEvent
+			hooks := holdfast.Hooks{Settled: func(e holdfast.SettledEvent) {
+				mu.Lock()
+				defer mu.Unlock()
+				settled = append(settled, e)
+			}}
+			if list := seen(t, srv, q, consumer.Config{Hooks: hooks}, nothing); len(list) != 0 {
+				t.Errorf("a handler saw %+v", list)
+			}
+			synctest.Wait()
+			for _, e := range settled {
+				if e.Outcome != holdfast.Discarded || e.Message.ReceiveCount != 1 {
+					t.Errorf("outcome %v on receive %d, want it discarded on the first", e.Outcome, e.Message.ReceiveCount)
+				}
+			}
+			if dead := q.DLQ().Messages(); len(settled) != 2 || len(dead) != 0 {
+				t.Errorf("%d settled and %d dead-lettered, want 2 and 0", len(settled), len(dead))
+			}
+		})
+	})
+}

@@ -33,12 +33,12 @@ type hold struct {
 	msg holdfast.Message
 	// origin is the message as the transport received it: handlers may write to
 	// msg, so what is run again or dead-lettered is made from this.
-	origin       *wire.Origin
-	id, groupID  string
-	sentAt       time.Time
-	arrived      time.Time
-	size         int64
-	confirmation bool // asks to confirm a subscription: never for a handler
+	origin      *wire.Origin
+	id, groupID string
+	sentAt      time.Time
+	arrived     time.Time
+	size        int64
+	noWork      error // set where it is never for a handler
 
 	// Set by take for the run it begins, and not changed during that.
 	again                 bool

@@ -64,8 +64,8 @@ func (w *worker) handle(h *hold) (err error) {
 	if f := d.cfg.Hooks.Started; f != nil {
 		call(d.c, f, holdfast.StartedEvent{Message: &h.msg, Waited: h.started.Sub(h.arrived)})
 	}
-	if h.confirmation {
-		return errConfirmation
+	if h.noWork != nil {
+		return h.noWork
 	}
 	returned := false
 	defer func() {

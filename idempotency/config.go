@@ -36,9 +36,10 @@ type Config struct {
 	// give no key. False dead-letters it with ErrNoKey, because the protection that
 	// was asked for is not there. True derives the key as for an unconfigured one:
 	// from the CloudEvents attributes (ce-source and ce-id, or ce_source and
-	// ce_id), else the SNS topic and message id, else the FIFO queue, group and
-	// deduplication id, else the SQS message id. The last two change when a message
-	// is moved back from a dead-letter queue. Default: false.
+	// ce_id), else the event of EventBridge or S3 that the body is, else the SNS
+	// topic and message id, else the FIFO queue, group and deduplication id, else the
+	// SQS message id. The last two change when a message is moved back from a
+	// dead-letter queue. Default: false.
 	DeriveMissingKey bool
 
 	// SkipPayloadCheck leaves out the comparison of payloads. Otherwise the first 8

@@ -25,6 +25,7 @@ const (
 	tagUser       = "user"
 	tagAttribute  = "attribute"
 	tagCloudEvent = "cloudevent"
+	tagEvent      = "event"
 	tagSNS        = "sns"
 	tagFIFO       = "fifo"
 	tagSQS        = "sqs"
@@ -72,6 +73,9 @@ func (mw *Middleware) source(m *holdfast.Message) (tag string, parts []string, e
 		if source != "" && id != "" {
 			return tagCloudEvent, []string{source, id}, nil
 		}
+	}
+	if m.Event.ID != "" { // the service may publish one event twice
+		return tagEvent, []string{m.Event.Service, m.Event.ID}, nil
 	}
 	if m.Topic.ARN != "" && m.Topic.MessageID != "" {
 		return tagSNS, []string{m.Topic.ARN, m.Topic.MessageID}, nil

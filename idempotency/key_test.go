@@ -23,6 +23,7 @@ func everything() *holdfast.Message {
 		"idempotency-key": str("k-1"), "ce-source": str("/shop"), "ce-id": str("e-1"),
 		"ce_source": str("/kafka"), "ce_id": str("e-2"),
 	}
+	m.Event = holdfast.Event{Service: "S3", ID: "v-1"}
 	m.Topic = holdfast.Topic{ARN: "arn:aws:sns:eu-west-1:1:orders", MessageID: "s-1"}
 	m.Queue.FIFO, m.GroupID, m.DeduplicationID = true, "g-1", "d-1"
 	return m
@@ -40,7 +41,8 @@ func TestKeySources(t *testing.T) {
 		{"the configured attribute", func() {}, idempotency.KeyID("attribute", "k-1")},
 		{"CloudEvents", func() { delete(m.Attributes, "idempotency-key") }, idempotency.KeyID("cloudevent", "/shop", "e-1")},
 		{"CloudEvents by the other names, where one half is missing", func() { delete(m.Attributes, "ce-id") }, idempotency.KeyID("cloudevent", "/kafka", "e-2")},
-		{"the SNS message", func() { delete(m.Attributes, "ce_source") }, idempotency.KeyID("sns", "arn:aws:sns:eu-west-1:1:orders", "s-1")},
+		{"the event of a service", func() { delete(m.Attributes, "ce_source") }, idempotency.KeyID("event", "S3", "v-1")},
+		{"the SNS message", func() { m.Event = holdfast.Event{} }, idempotency.KeyID("sns", "arn:aws:sns:eu-west-1:1:orders", "s-1")},
 		{"the FIFO deduplication id", func() { m.Topic = holdfast.Topic{} }, idempotency.KeyID("fifo", "arn:aws:sqs:eu-west-1:1:orders", "g-1", "d-1")},
 		{"the SQS message id", func() { m.DeduplicationID = "" }, idempotency.KeyID("sqs", "m-1")},
 	}
