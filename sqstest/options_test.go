@@ -3,6 +3,10 @@ package sqstest_test
 import (
 	"encoding/json"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/holdfast-go/holdfast/sqstest"
 )
@@ -41,4 +45,28 @@ func TestNoSignatureWritesAPlaceholder(t *testing.T) {
 	if len(signed.Signature) != 172 || placeholder.Signature == "" || len(placeholder.Signature) == 172 {
 		t.Errorf("signatures %q and %q", signed.Signature, placeholder.Signature)
 	}
+}
+
+func TestPolicySpreadHidesANewPolicyFromSNS(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		srv := sqstest.New(t, sqstest.PolicySpread(time.Minute))
+		topic := srv.Topic(t, "events")
+		policy := `{"Statement":{"Effect":"Allow","Principal":{"Service":"sns.amazonaws.com"},"Action":"sqs:SendMessage","Resource":"*"}}`
+		early := srv.Queue(t, "early", sqstest.QueueAttribute("Policy", policy))
+		late := srv.Queue(t, "late")
+		topic.Subscribe(t, early, sqstest.NoPermission())
+		topic.Subscribe(t, late, sqstest.NoPermission())
+		time.Sleep(30 * time.Second)
+		if _, err := srv.SQS().SetQueueAttributes(t.Context(), &sqs.SetQueueAttributesInput{QueueUrl: &late.URL, Attributes: map[string]string{"Policy": policy}}); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []struct{ early, late int }{{0, 0}, {1, 0}, {2, 1}} {
+			topic.Publish(t, "x")
+			if e, l := len(early.Messages()), len(late.Messages()); e != want.early || l != want.late {
+				t.Errorf("after %v: %d and %d messages, want %d and %d", time.Now(), e, l, want.early, want.late)
+			}
+			time.Sleep(30 * time.Second)
+		}
+	})
 }

@@ -35,6 +35,12 @@ func SNSAt(url string) func(*sns.Options) {
 	}
 }
 
+// SNSAs makes a client that SNS makes the client of another access key, as As does
+// for SQS.
+func SNSAs(accessKey string) func(*sns.Options) {
+	return func(o *sns.Options) { o.Credentials = credentials(accessKey) }
+}
+
 // queues is SQS as SNS sees it.
 type queues struct{ server *sqsserver.Server }
 

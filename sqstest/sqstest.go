@@ -47,6 +47,12 @@ func NoCooldown() Option {
 	return func(c *config) { c.sqs.NoCooldown = true }
 }
 
+// PolicySpread has SNS see an access policy only so long after a queue was made or
+// changed with it, as on AWS, where it takes up to 60 s. Default: at once.
+func PolicySpread(d time.Duration) Option {
+	return func(c *config) { c.sqs.PolicySpread = d }
+}
+
 // LogLimit sets how many calls Log keeps, and how many publications and
 // deliveries a Topic tells of; -1 keeps none. Default: 100,000 of each.
 func LogLimit(n int) Option {
@@ -184,12 +190,12 @@ func (s *Server) Authorize(rule func(action, arn string) error) {
 	s.sns.SetAuthorize(rule)
 }
 
-// Bind gives an access key an IAM policy, or ends the test; SQS then refuses what
-// the policy does not allow. "" frees the key. Clients of the key are made with
-// As. Keys without a policy may do everything in their account.
+// Bind gives an access key an IAM policy, or ends the test; SQS and SNS then refuse
+// what the policy does not allow. "" frees the key. Clients of the key are made with
+// As and SNSAs. Keys without a policy may do everything in their account.
 func (s *Server) Bind(tb testing.TB, accessKey, policy string) {
 	tb.Helper()
-	if err := s.inner.Bind(accessKey, policy); err != nil {
+	if err := errors.Join(s.inner.Bind(accessKey, policy), s.sns.Bind(accessKey, policy)); err != nil {
 		tb.Fatalf("sqstest: bind: %v", err)
 	}
 }

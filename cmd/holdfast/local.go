@@ -46,7 +46,7 @@ A file for --load; subscribing lets the topic send to the queue:
     }
   }
 
-policies binds access keys to IAM policies that SQS then enforces.
+policies binds access keys to IAM policies that SQS and SNS then enforce.
 `
 
 // drain is how long requests under way may take once the server is to end.

@@ -150,7 +150,7 @@ func (b *backend) plant(ctx context.Context, s *seed) error {
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(s.Policies)) {
-		if err := now.sqs.Bind(key, string(s.Policies[key])); err != nil {
+		if err := errors.Join(now.sqs.Bind(key, string(s.Policies[key])), now.sns.Bind(key, string(s.Policies[key]))); err != nil {
 			bad("policies."+key, string(s.Policies[key]), nil, err)
 		}
 	}

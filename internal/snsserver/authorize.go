@@ -5,8 +5,46 @@ import (
 	"fmt"
 )
 
-// ask asks the tester's rule. The caller holds the lock.
+// Bind gives an access key an IAM policy that is enforced from then on, as that of
+// the package for SQS does. "" frees the key again.
+func (s *Server) Bind(accessKey, document string) error {
+	var p *policy
+	if document != "" {
+		var err error
+		if p, err = parseDocument(document, true); err != nil {
+			return fmt.Errorf("access key %q: %w", accessKey, err)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p == nil {
+		delete(s.bound, accessKey)
+	} else {
+		s.bound[accessKey] = p
+	}
+	return nil
+}
+
+// wholeAccount are the actions that IAM does not limit to a topic (AWS, "Actions
+// defined by Amazon SNS"): policies must allow them on *.
+var wholeAccount = map[string]bool{
+	"GetSubscriptionAttributes": true, "ListSubscriptions": true, "ListTopics": true,
+	"SetSubscriptionAttributes": true, "Unsubscribe": true,
+}
+
+// ask asks the policy of the caller's access key and the tester's rule. The caller
+// holds the lock.
 func (s *Server) ask(c *call, resource string) error {
+	if p := s.bound[c.id.accessKey]; p != nil {
+		on := resource
+		if wholeAccount[c.action] {
+			on = "*"
+		}
+		v := p.ask(requester{account: c.id.account, principal: c.id.principal(), context: c.id.context()}, "SNS:"+iamAction(c.action), on)
+		if !v.allowed {
+			return refuse(c, on, "the policy of the access key: "+v.why)
+		}
+	}
 	if s.authorize == nil {
 		return nil
 	}
@@ -35,18 +73,9 @@ func (s *Server) allow(c *call, t *topic) error {
 		}
 		return refuse(c, t.arn.String(), "no resource-based policy allows the SNS:"+iamAction(c.action)+" action")
 	}
-	v := p.ask(requester{
-		account:   c.id.account,
-		principal: c.id.principal(),
-		context: map[string]string{
-			"aws:sourceowner":      c.id.account,
-			"aws:principalaccount": c.id.account,
-			"aws:principalarn":     c.id.principal(),
-			"aws:securetransport":  "true",
-			"sns:protocol":         c.form.get("Protocol"),
-			"sns:endpoint":         c.form.get("Endpoint"),
-		},
-	}, "SNS:"+iamAction(c.action), t.arn.String())
+	context := c.id.context()
+	context["sns:protocol"], context["sns:endpoint"] = c.form.get("Protocol"), c.form.get("Endpoint")
+	v := p.ask(requester{account: c.id.account, principal: c.id.principal(), context: context}, "SNS:"+iamAction(c.action), t.arn.String())
 	if v.allowed || own && !v.denied {
 		return nil
 	}

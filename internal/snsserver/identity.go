@@ -66,6 +66,16 @@ func (id identity) principal() string {
 	return "arn:" + partition(id.region) + ":iam::" + id.account + ":user/" + id.accessKey
 }
 
+// context is what conditions of policies may ask of the caller.
+func (id identity) context() map[string]string {
+	return map[string]string{
+		"aws:sourceowner":      id.account,
+		"aws:principalaccount": id.account,
+		"aws:principalarn":     id.principal(),
+		"aws:securetransport":  "true",
+	}
+}
+
 // iamAction is the permission an action needs: batches need that of their
 // single form.
 func iamAction(action string) string { return strings.TrimSuffix(action, "Batch") }

@@ -76,8 +76,12 @@ type wireStatement struct {
 	Condition    map[string]map[string]texts
 }
 
-// parsePolicy reads a policy document.
-func parsePolicy(document string) (*policy, error) {
+// parsePolicy reads the policy document of a queue or a topic.
+func parsePolicy(document string) (*policy, error) { return parseDocument(document, false) }
+
+// parseDocument reads a policy document. Those of identities name resources and no
+// principal.
+func parseDocument(document string, ofIdentity bool) (*policy, error) {
 	var wire struct {
 		Statement json.RawMessage
 	}
@@ -95,7 +99,7 @@ func parsePolicy(document string) (*policy, error) {
 	p := &policy{}
 	var problems []error
 	for i := range many {
-		st, err := many[i].compile()
+		st, err := many[i].compile(ofIdentity)
 		if err != nil {
 			problems = append(problems, fmt.Errorf("statement %d: %w", i+1, err))
 		}
@@ -104,7 +108,7 @@ func parsePolicy(document string) (*policy, error) {
 	return p, errors.Join(problems...)
 }
 
-func (w *wireStatement) compile() (statement, error) {
+func (w *wireStatement) compile(ofIdentity bool) (statement, error) {
 	st := statement{sid: w.Sid}
 	switch w.Effect {
 	case "Allow":
@@ -117,8 +121,15 @@ func (w *wireStatement) compile() (statement, error) {
 	if raw == nil {
 		raw, st.principal.not = w.NotPrincipal, true
 	}
-	if err := st.principal.read(raw); err != nil {
-		return st, err
+	switch {
+	case !ofIdentity:
+		if err := st.principal.read(raw); err != nil {
+			return st, err
+		}
+	case raw != nil:
+		return st, errors.New("it names a Principal, which is for the policies of queues and topics")
+	default:
+		st.principal = principals{everybody: true}
 	}
 	st.actions = w.Action
 	if st.actions == nil {
@@ -130,6 +141,9 @@ func (w *wireStatement) compile() (statement, error) {
 	st.resources = w.Resource
 	if st.resources == nil {
 		st.resources, st.notRes = w.NotResource, w.NotResource != nil
+	}
+	if ofIdentity && len(st.resources) == 0 {
+		return st, errors.New("it names no Resource")
 	}
 	for _, operator := range sortedKeys(w.Condition) {
 		for _, key := range sortedKeys(w.Condition[operator]) {

@@ -51,6 +51,7 @@ type Server struct {
 	agenda    agenda
 	journal   journal
 	policies  map[string]*policy // parsed policy documents, by their text
+	bound     map[string]*policy // IAM policies by access key
 	authorize func(action, topicARN string) error
 	serial    uint64 // last number given to a topic, subscription, message or token
 	sequence  uint64 // last SequenceNumber
@@ -80,6 +81,7 @@ func New(cfg Config, queues Queues) *Server {
 		subs:     make(map[string]*subscription),
 		tokens:   make(map[string]*subscription),
 		policies: make(map[string]*policy),
+		bound:    make(map[string]*policy),
 	}
 }
 

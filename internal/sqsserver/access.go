@@ -29,10 +29,15 @@ func (s *Server) Bind(accessKey, document string) error {
 	return nil
 }
 
-// Policy returns a queue's access policy, "" where it has none; exists is false
-// where there is no such queue. SNS asks for it before it sends.
+// Policy returns a queue's access policy as SNS sees it, "" where it has none;
+// exists is false where there is no such queue. SNS asks for it before it sends. One
+// that was set less than Config.PolicySpread ago is not seen yet.
 func (s *Server) Policy(queueARN string) (document string, exists bool) {
-	exists = s.at(queueARN, func(q *queue) { document = q.settings.policy })
+	exists = s.at(queueARN, func(q *queue) {
+		if document = q.settings.policy; time.Since(q.policySet) < s.cfg.PolicySpread {
+			document = q.policyBefore
+		}
+	})
 	return document, exists
 }
 

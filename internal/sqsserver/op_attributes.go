@@ -70,6 +70,9 @@ func (r *setQueueAttributes) serve(s *Server, c *call, _ *jsonWriter) error {
 			return err
 		}
 	}
+	if set.policy != q.settings.policy {
+		q.policySet, q.policyBefore = now, q.settings.policy
+	}
 	before := q.settings.delay
 	q.settings = set
 	q.modified = now

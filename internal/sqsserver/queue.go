@@ -22,6 +22,9 @@ type queue struct {
 	modified time.Time
 	purged   time.Time
 
+	policySet    time.Time // when the policy was set that took the place of policyBefore
+	policyBefore string
+
 	messages map[uint64]*message // by serial
 	shelf    shelf
 	timers   schedule // delayed and in flight, by visibleAt
@@ -59,6 +62,9 @@ func newQueue(s *Server, key queueKey, set settings, now time.Time) *queue {
 		ages:     newAges(),
 		shelf:    &standardShelf{},
 		history:  history{off: s.cfg.NoHistory},
+	}
+	if set.policy != "" {
+		q.policySet = now
 	}
 	if set.fifo {
 		q.shelf = newFIFOShelf(s.cfg.InFlightLimit)

@@ -36,6 +36,9 @@ type Config struct {
 	// NoCooldown turns off the waits of 60 s between two purges of a queue and
 	// between a queue's deletion and the next of that name. Default: they hold.
 	NoCooldown bool
+	// PolicySpread is how long a policy that a queue was made or changed with takes
+	// until SNS sees it; on AWS up to 60 s. Default: none.
+	PolicySpread time.Duration
 	// NoHistory forgets a message when it leaves its queue, for servers that run
 	// long. Default: receive counts and deletions are kept for the tests' views.
 	NoHistory bool
