@@ -389,20 +389,32 @@ func deadLetterDeniedFIFO(t *testing.T) {
 }
 
 func deadLetterThrottled(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
-		srv := sqstest.New(t)
-		q := srv.Queue(t, "orders", sqstest.DLQ(10))
-		id := q.Send(t, "x")
-		throttled := srv.Fail("SendMessage", sqstest.Throttle, sqstest.Times(3))
-		r := start(t, srv, q, refuse, consumer.Config{})
-		until(t, time.Minute, "settled", empty(q))
-		if throttled.Hits() != 3 || q.Receives(id) != 1 || len(q.DLQ().Messages()) != 1 {
-			t.Errorf("%d throttled, received %d times, %d dead-lettered; want 3, once and 1", throttled.Hits(), q.Receives(id), len(q.DLQ().Messages()))
-		}
-		if h := r.Health(); !h.Ready {
-			t.Errorf("health is %+v, want ready", h)
-		}
-	})
+	for _, c := range []struct {
+		name     string
+		times    int
+		receives int
+	}{
+		{"for a moment, under the same hold", 3, 1},
+		{"for longer, when it comes back", 6, 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				srv := sqstest.New(t)
+				q := srv.Queue(t, "orders", sqstest.DLQ(10))
+				id := q.Send(t, "x")
+				throttled := srv.Fail("SendMessage", sqstest.Throttle, sqstest.Times(c.times))
+				r := start(t, srv, q, refuse, consumer.Config{})
+				until(t, time.Minute, "settled", empty(q))
+				if throttled.Hits() != c.times || q.Receives(id) != c.receives || len(q.DLQ().Messages()) != 1 {
+					t.Errorf("%d throttled, received %d times, %d dead-lettered; want %d, %d and 1",
+						throttled.Hits(), q.Receives(id), len(q.DLQ().Messages()), c.times, c.receives)
+				}
+				if h := r.Health(); !h.Ready {
+					t.Errorf("health is %+v, want ready", h)
+				}
+			})
+		})
+	}
 }
 
 func crashBetween(t *testing.T) {
