@@ -8,6 +8,8 @@ FUZZTIME ?= 5s
 # What `make test` and `make race` run, e.g. make test PKG=./consumer TESTFLAGS=-v
 PKG ?= ./...
 TESTFLAGS ?=
+# What `make chaos` is given, e.g. make chaos CHAOSFLAGS="-seed 7 -messages 20000"
+CHAOSFLAGS ?=
 
 # The linter is a tool and not a dependency: it is built once into bin/, from the
 # Go module proxy, and go.mod does not know of it.
@@ -47,6 +49,11 @@ lint: $(LINT) ## Check format and style; builds golangci-lint into bin/ the firs
 .PHONY: bench
 bench: ## Measure the runtime against a hand-written SDK loop (takes minutes)
 	go run ./internal/bench
+
+.PHONY: chaos
+chaos: ## Kill, stop and cut off real worker processes and a real redis-server under 200,000 messages, and write docs/chaos.md; CHAOSFLAGS="-messages 1000000" for more
+	@scripts/setup redis-server
+	go run ./internal/chaos -report docs/chaos.md $(CHAOSFLAGS)
 
 .PHONY: fuzz
 fuzz: ## Fuzz every target for FUZZTIME each (default 5s)

@@ -55,6 +55,7 @@ var importTable = []struct {
 	{"internal/snsserver", nil},
 	{"internal/batch", nil},
 	{"internal/bench/...", []string{anything}},
+	{"internal/chaos", []string{anything}},
 	{"internal/...", []string{root}},
 	{"integration/...", []string{anything}},
 	{"cmd/...", []string{anything}},
