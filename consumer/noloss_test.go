@@ -119,6 +119,19 @@ func (s processStore) Release(ctx context.Context, r idempotency.ReleaseRequest)
 	return step(ctx, s.p, "release", func() (idempotency.ReleaseReply, error) { return s.store.Release(ctx, r) })
 }
 
+func (s processStore) Poll(ctx context.Context, keys []string) ([]idempotency.Snapshot, error) {
+	return step(ctx, s.p, "poll", func() ([]idempotency.Snapshot, error) { return s.store.Poll(ctx, keys) })
+}
+
+func (s processStore) Forget(ctx context.Context, key string) (bool, error) {
+	return step(ctx, s.p, "forget", func() (bool, error) { return s.store.Forget(ctx, key) })
+}
+
+func (s processStore) Probe(ctx context.Context) error {
+	_, err := step(ctx, s.p, "probe", func() (struct{}, error) { return struct{}{}, s.store.Probe(ctx) })
+	return err
+}
+
 // effectTimes is when each message had its effects.
 type effectTimes struct {
 	mu sync.Mutex // guards at

@@ -18,6 +18,8 @@ type hold struct {
 	lease    holdfast.Lease // nil where no runtime holds the message
 	fence    int64
 	attempts int
+	deaths   int
+	solo     bool // claimed alone
 	hard     Instant
 	cancel   context.CancelCauseFunc
 	done     chan struct{} // closed by stop
@@ -62,7 +64,7 @@ func (d deadline) left(now time.Time) time.Duration {
 func newHold(r *run, lease holdfast.Lease, reply ClaimReply, sent time.Time, cancel context.CancelCauseFunc) *hold {
 	h := &hold{
 		r: r, lease: lease, cancel: cancel, done: make(chan struct{}),
-		fence: reply.Fence, attempts: reply.Attempts, hard: reply.Hard,
+		fence: reply.Fence, attempts: reply.Attempts, deaths: reply.Deaths, solo: r.solo, hard: reply.Hard,
 		deadline: deadlineAt(sent, reply.Left), last: reply.Deadline,
 	}
 	if lease == nil {
@@ -212,7 +214,7 @@ func (h *hold) extendNow(ctx context.Context) (Class, error) {
 	reply, err := h.r.mw.store.Extend(opCtx, ExtendRequest{
 		Key: h.r.id.key, Token: h.r.token, Lease: length, TTL: h.r.recordTTL + length,
 		PayloadHash: h.r.id.phash, Life: h.r.id.life,
-		Fence: h.fence, Attempts: h.attempts, Hard: h.hard, LastDeadline: last,
+		Fence: h.fence, Attempts: h.attempts, Deaths: h.deaths, Alone: h.solo, Hard: h.hard, LastDeadline: last,
 	})
 	if err != nil {
 		h.r.failed("extend", err)

@@ -82,6 +82,41 @@ func (s *MemoryStore) Release(ctx context.Context, r ReleaseRequest) (reply Rele
 	return reply, err
 }
 
+// Poll implements Store.
+func (s *MemoryStore) Poll(ctx context.Context, keys []string) ([]Snapshot, error) {
+	if err := pollErr(keys); err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	snapshots := make([]Snapshot, len(keys))
+	for i, key := range keys {
+		if r, ok := s.records[key]; ok && now.Before(r.expires) {
+			snapshots[i] = NewSnapshot(r.packed, now.UnixMicro(), r.expires.Sub(now))
+		}
+	}
+	return snapshots, nil
+}
+
+// Forget implements Store.
+func (s *MemoryStore) Forget(ctx context.Context, key string) (existed bool, err error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r, ok := s.records[key]
+	delete(s.records, key)
+	return ok && time.Now().Before(r.expires), nil
+}
+
+// Probe implements Store. Memory takes every write.
+func (s *MemoryStore) Probe(ctx context.Context) error { return ctx.Err() }
+
 // update applies one transition to one record under the lock.
 func (s *MemoryStore) update(ctx context.Context, key string, f func(*Record, clock) written) error {
 	if err := ctx.Err(); err != nil {

@@ -90,6 +90,14 @@ func (mw *Middleware) Start(ctx context.Context, q holdfast.Queue) error {
 			return err
 		}
 	}
+	findings, err := mw.check(ctx, q)
+	if err != nil {
+		// The store may be away just now, which must not keep a worker from starting.
+		mw.cfg.Logger.Warn("idempotency: the store could not be checked", "queue", q.Name, "error", err)
+	}
+	if err := mw.startErr(q, findings); err != nil {
+		return err
+	}
 	if mw.post != nil {
 		go mw.shorten(ctx)
 	}
@@ -146,7 +154,8 @@ type Claim struct {
 	// that were overtaken while they were frozen. Less than 2^53.
 	Fence int64
 	// Attempt counts the claims of the key, from 1. Runs that were parked or cut
-	// short by a shutdown are not counted.
+	// short by a shutdown are not counted, nor those that ended with their process
+	// unless they were alone in it.
 	Attempt int
 	// Partial tells that an earlier run began and did not complete: a part of its
 	// effects may be there.

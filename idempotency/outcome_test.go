@@ -61,15 +61,15 @@ func TestClaimReplies(t *testing.T) {
 		called := false
 		err := b.handle(t.Context(), message(), newLease(), func(ctx context.Context, _ *holdfast.Message) error {
 			called = true
-			if c, _ := idempotency.FromContext(ctx); !c.Partial || c.Attempt != 2 {
-				t.Errorf("claim is %+v, want attempt 2, partial", c)
+			if c, _ := idempotency.FromContext(ctx); !c.Partial || c.Attempt != 1 {
+				t.Errorf("claim is %+v, want attempt 1 (a death is not charged), partial", c)
 			}
 			return nil
 		})
 		if !called || err != nil {
 			t.Errorf("called is %v, returned %v", called, err)
 		}
-		b.state(idempotency.StateCompleted, 2)
+		b.state(idempotency.StateCompleted, 1)
 	})
 	bubble(t, "a key that is done is deleted without a run", func(t *testing.T) {
 		b := setup(t)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // ErrBadRecord is wrapped by the errors of a Store that found a record it cannot
@@ -29,9 +30,9 @@ const recordVersion = "1"
 // Record is what a store keeps of a key. String packs it, ParseRecord unpacks it;
 // Redis's scripts read and write the same form:
 //
-//	version|state|fence|attempts|duplicates|deadline|token|payload hash|life[|hard]
+//	version|state|fence|attempts|duplicates|deadline|token|payload hash|life[|hard|deaths|alone]
 //
-// The last field is there in progress only.
+// The last three fields are there in progress only; alone is 0 or 1.
 type Record struct {
 	State      State
 	Fence      int64
@@ -44,6 +45,12 @@ type Record struct {
 	Life        string
 	// Hard is the end of the longest hold possible; 0 unless in progress.
 	Hard Instant
+	// Deaths counts the claims in a row, before this one, that lapsed without a
+	// release or a completion; 0 unless in progress.
+	Deaths int
+	// Alone tells that this claim runs alone in its process; false unless in
+	// progress.
+	Alone bool
 }
 
 // String packs the record.
@@ -65,6 +72,12 @@ func (r Record) String() string {
 	if r.State == StateInProgress {
 		b = append(b, '|')
 		b = strconv.AppendInt(b, int64(r.Hard), 10)
+		b = append(b, '|')
+		b = strconv.AppendInt(b, int64(r.Deaths), 10)
+		b = append(b, '|', '0')
+		if r.Alone {
+			b[len(b)-1] = '1'
+		}
 	}
 	return string(b)
 }
@@ -85,7 +98,7 @@ func ParseRecord(s string) (Record, error) {
 	want := 8
 	switch r.State {
 	case StateInProgress:
-		want = 9
+		want = 11
 	case StateCompleted, StateFree:
 	default:
 		return Record{}, fmt.Errorf("%w: its state is %q", ErrBadRecord, f[0])
@@ -112,6 +125,8 @@ func ParseRecord(s string) (Record, error) {
 	if r.State == StateInProgress {
 		hard = number(f[8], exact)
 		r.Hard = Instant(hard)
+		r.Deaths = int(number(f[9], 1<<31-1))
+		r.Alone = number(f[10], 1) == 1
 	}
 	r.Deadline = Instant(deadline)
 	for _, s := range f[5:8] {
@@ -130,4 +145,16 @@ func ParseRecord(s string) (Record, error) {
 		return Record{}, err
 	}
 	return r, nil
+}
+
+// NewSnapshot makes the answer of Poll to a packed record: micros is the store's
+// clock in microseconds since 1970, ttl what remains of the record's time to live.
+// Implementations of Store use it.
+func NewSnapshot(packed string, micros int64, ttl time.Duration) Snapshot {
+	r, err := ParseRecord(packed)
+	if err != nil {
+		return Snapshot{TTL: ttl, Err: err}
+	}
+	now := clock{micros: micros}
+	return Snapshot{Record: r, Left: now.left(r.Deadline), HardLeft: now.left(r.Hard), TTL: ttl}
 }

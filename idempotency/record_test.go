@@ -13,9 +13,12 @@ import (
 func TestRecordsRoundTrip(t *testing.T) {
 	t.Parallel()
 	for packed, want := range map[string]idempotency.Record{
-		"1|P|1790000000000001|2|3|1790000000000|tok-1|hash_1|life|1790000043200": {
+		"1|P|1790000000000001|2|3|1790000000000|tok-1|hash_1|life|1790000043200|0|0": {
 			State: idempotency.StateInProgress, Fence: 1790000000000001, Attempts: 2, Duplicates: 3,
 			Deadline: 1790000000000, Token: "tok-1", PayloadHash: "hash_1", Life: "life", Hard: 1790000043200,
+		},
+		"1|P|9|1|0|5|t|||7|3|1": {
+			State: idempotency.StateInProgress, Fence: 9, Attempts: 1, Deadline: 5, Token: "t", Hard: 7, Deaths: 3, Alone: true,
 		},
 		"1|C|9|1|0|0|t||": {State: idempotency.StateCompleted, Fence: 9, Attempts: 1, Token: "t"},
 		"1|F|9|0|4|0|t|h|l": {
@@ -46,8 +49,11 @@ func TestBadRecordsAreRefused(t *testing.T) {
 		"too few fields":                     "1|C|9|1|0|0|t|",
 		"too many fields":                    "1|C|9|1|0|0|t|||",
 		"in progress without a hard end":     "1|P|9|1|0|5|t||",
-		"in progress without a deadline":     "1|P|9|1|0|0|t|||9",
-		"completed with a hard end":          "1|C|9|1|0|0|t|||9",
+		"in progress without deaths":         "1|P|9|1|0|5|t|||9",
+		"in progress without solitude":       "1|P|9|1|0|5|t|||9|0",
+		"in progress with half a solitude":   "1|P|9|1|0|5|t|||9|0|2",
+		"in progress without a deadline":     "1|P|9|1|0|0|t|||9|0|0",
+		"completed with a hard end":          "1|C|9|1|0|0|t|||9|0|0",
 		"a fence as floating point":          "1|C|1.79e+15|1|0|0|t||",
 		"a fence with a leading zero":        "1|C|09|1|0|0|t||",
 		"a fence of zero":                    "1|C|0|1|0|0|t||",
@@ -67,7 +73,8 @@ func TestBadRecordsAreRefused(t *testing.T) {
 
 // FuzzParseRecord holds that what can be read is written back byte for byte.
 func FuzzParseRecord(f *testing.F) {
-	f.Add("1|P|1790000000000001|2|3|1790000000000|tok-1|hash_1|life|1790000043200")
+	f.Add("1|P|1790000000000001|2|3|1790000000000|tok-1|hash_1|life|1790000043200|0|0")
+	f.Add("1|P|9|1|0|5|t|||7|3|1")
 	f.Add("1|C|9|1|0|0|t||")
 	f.Add("1|F|9|0|4|0|t|h|l")
 	f.Add("2|P|some|later|form")

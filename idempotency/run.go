@@ -44,6 +44,7 @@ type run struct {
 	recordTTL  time.Duration
 	lives      int // attempts that end a life
 	receives   int
+	solo       bool // claim alone
 }
 
 func newRun(mw *Middleware, m *holdfast.Message, id identity) *run {
@@ -83,6 +84,12 @@ func (r *run) do(ctx context.Context, next holdfast.Handler) (err error) {
 	reply, sent, err := r.claim(ctx, lease)
 	if err != nil {
 		return err
+	}
+	if reply.Class == ClassAlone {
+		r.solo = true
+		if reply, sent, err = r.claim(ctx, lease); err != nil {
+			return err
+		}
 	}
 	switch reply.Class {
 	case ClassDone:
@@ -157,7 +164,7 @@ func (r *run) claim(ctx context.Context, lease holdfast.Lease) (reply ClaimReply
 			defer cancel()
 			return r.mw.store.Claim(ctx, ClaimRequest{
 				Key: r.id.key, Token: r.token, Lease: length, Hard: hard, TTL: r.recordTTL + length,
-				PayloadHash: r.id.phash, Life: r.id.life, MaxAttempts: r.lives,
+				PayloadHash: r.id.phash, Life: r.id.life, MaxAttempts: r.lives, Alone: r.solo,
 			})
 		}()
 		if err == nil {

@@ -195,6 +195,23 @@ func (f *faulty) Release(ctx context.Context, r idempotency.ReleaseRequest) (rep
 	return reply, f.hook("release", &f.after)
 }
 
+func (f *faulty) Poll(ctx context.Context, keys []string) (snapshots []idempotency.Snapshot, err error) {
+	if err := f.hook("poll", &f.before); err != nil {
+		return nil, err
+	}
+	if snapshots, err = f.Store.Poll(ctx, keys); err != nil {
+		return nil, err
+	}
+	return snapshots, f.hook("poll", &f.after)
+}
+
+func (f *faulty) Probe(ctx context.Context) error {
+	if err := f.hook("probe", &f.before); err != nil {
+		return err
+	}
+	return f.Store.Probe(ctx)
+}
+
 // bundle is what a middleware test works with.
 type bundle struct {
 	t      *testing.T

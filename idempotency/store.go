@@ -2,17 +2,15 @@ package idempotency
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"strings"
 	"time"
 )
 
-// Store keeps one record per key. Its four methods are the whole protocol; what
-// each must do is written at the method, and package storetest holds any
-// implementation to it.
+// Store keeps one record per key. Claim, Extend, Complete and Release are the
+// whole protocol, Poll, Forget and Probe what goes on beside it; what each must do
+// is written at the method, and package storetest holds any implementation to it.
 //
-// Rules for all four:
+// Rules for the four of the protocol:
 //
 //   - Reading the record, deciding and writing are one atomic step.
 //   - Deadlines are reckoned on the store's own clock, never on a caller's.
@@ -24,13 +22,14 @@ import (
 //     attempts outlive a lapsed lease.
 //   - A record that cannot be read, such as one of a newer version, is an error
 //     wrapping ErrBadRecord and is left as it is. It is never "absent".
-//   - A reply of class ClassStolen or ClassMismatch leaves the record as it was,
-//     byte for byte.
-//   - An error means that nothing is known: the call may have been applied.
+//   - A reply of class ClassStolen, ClassMismatch or ClassAlone leaves the record
+//     as it was, byte for byte.
+//   - An error means that nothing is known: the call may have been applied. One of
+//     a store that cannot be reached, or cannot write, wraps ErrUnavailable.
 //
-// Implementations are safe for concurrent use. One that also has
-// Validate() error or Start(context.Context, holdfast.Queue) error has them
-// called by the middleware's own.
+// Implementations are safe for use by hundreds of goroutines at once. One that
+// also has Validate() error or Start(context.Context, holdfast.Queue) error has
+// them called by the middleware's own, and a Checker is asked at start.
 type Store interface {
 	// Claim asks for the key and answers, in this order:
 	//
@@ -42,13 +41,20 @@ type Store interface {
 	//     must then extend before it runs.
 	//   - ClassBusy where another token holds it and its lease has not lapsed. The
 	//     record's count of duplicates goes up by one, its time to live stays.
+	//   - ClassAlone where the lease of the holder has lapsed, two or more claims in
+	//     a row died like that, and the request is not Alone: the caller claims again
+	//     once it runs nothing else.
 	//   - ClassNew where there is no record, ClassTakeover where the key is free or
 	//     the lease of its holder has lapsed. The claim is then made: the fence is
 	//     the greater of the last one plus 1 and the store's clock in microseconds,
 	//     so it also grows over a record that was lost; the attempts go up by one.
-	//     They start again at 1 where the record has MaxAttempts or more and
-	//     belongs to another Life: a message that was moved back from a dead-letter
-	//     queue starts anew.
+	//
+	// A lapsed claim is a death: it adds one to the deaths, and its attempt is
+	// charged only where it ran alone, because otherwise a neighbour may have ended
+	// the process. Attempts and deaths start anew where the attempts so counted are
+	// MaxAttempts or more and the record belongs to another Life: a message that was
+	// moved back from a dead-letter queue begins a new life. A key that was released
+	// has no deaths.
 	Claim(ctx context.Context, r ClaimRequest) (ClaimReply, error)
 
 	// Extend moves the lease of a claim to Lease from now and answers:
@@ -82,6 +88,33 @@ type Store interface {
 	//   - ClassLost where the record is gone. Nothing is written.
 	//   - ClassStolen otherwise, a completed key included.
 	Release(ctx context.Context, r ReleaseRequest) (ReleaseReply, error)
+
+	// Poll looks at the records of keys and changes nothing. It answers one
+	// Snapshot per key, in the order of keys, each from one reading of record and
+	// clock; several keys are not read at one moment. A record that cannot be read
+	// is told by the Err of its snapshot. An error of Poll itself leaves all unknown.
+	Poll(ctx context.Context, keys []string) ([]Snapshot, error)
+
+	// Forget deletes the record under key, whatever it is, and reports whether there
+	// was one.
+	Forget(ctx context.Context, key string) (existed bool, err error)
+
+	// Probe returns nil only where the store would take a write now, on every server
+	// that holds keys.
+	Probe(ctx context.Context) error
+}
+
+// Snapshot is what Poll saw under one key. Its State is 0 where there is no
+// record.
+type Snapshot struct {
+	Record
+	// Left and HardLeft are what remains of the lease and of the longest hold
+	// possible; 0 unless in progress.
+	Left, HardLeft time.Duration
+	// TTL is what remains of the record's time to live; 0 where there is none.
+	TTL time.Duration
+	// Err wraps ErrBadRecord where there is a record that cannot be read.
+	Err error
 }
 
 // Class is what a store answered. Its value is the letter that stands for it in
@@ -96,6 +129,7 @@ const (
 	ClassBusy     Class = 'B' // someone else holds the claim
 	ClassDone     Class = 'C' // the key is completed
 	ClassMismatch Class = 'M' // the key was used for another payload
+	ClassAlone    Class = 'A' // earlier claims died with their process: claim it again alone
 	ClassLost     Class = 'L' // the record is gone
 	ClassRestored Class = 'R' // the record was gone and was written again
 	ClassStolen   Class = 'X' // the claim is someone else's by now, or free
@@ -116,6 +150,8 @@ func (c Class) String() string {
 		return "done"
 	case ClassMismatch:
 		return "mismatch"
+	case ClassAlone:
+		return "to be claimed alone"
 	case ClassLost:
 		return "lost"
 	case ClassRestored:
@@ -152,6 +188,9 @@ type ClaimRequest struct {
 	Life string
 	// MaxAttempts is the number of attempts that ends a life. 0 means no number.
 	MaxAttempts int
+	// Alone says that nothing else will run in the caller's process while this
+	// claim lasts: should it die, its attempt is charged.
+	Alone bool
 }
 
 // ClaimReply answers a ClaimRequest.
@@ -166,8 +205,11 @@ type ClaimReply struct {
 	// HardLeft is the most that the holder can still hold. Set where Left is.
 	HardLeft time.Duration
 	// Attempts counts the claims of this life, the holder's own included. Set
-	// where Left is.
+	// where Left is, and for ClassAlone: there it counts those charged so far.
 	Attempts int
+	// Deaths counts the claims in a row that lapsed without a release or a
+	// completion, up to this claim. Set where Attempts is.
+	Deaths int
 	// Duplicates counts the claims that found the key busy since it was claimed.
 	// Set for ClassBusy.
 	Duplicates int
@@ -187,10 +229,12 @@ type ExtendRequest struct {
 	Key, Token        string
 	Lease, TTL        time.Duration
 	PayloadHash, Life string
-	// Fence, Attempts and Hard are from the ClaimReply.
-	Fence    int64
-	Attempts int
-	Hard     Instant
+	// Fence, Attempts, Deaths and Hard are from the ClaimReply, Alone from the
+	// ClaimRequest. All but the fence are for a record that was lost.
+	Fence            int64
+	Attempts, Deaths int
+	Alone            bool
+	Hard             Instant
 	// LastDeadline is the Deadline of the last reply that had one.
 	LastDeadline Instant
 }
@@ -259,91 +303,4 @@ type ReleaseReply struct {
 	Fence int64
 	// Attempts are the attempts left in the record. Set for ClassOwn.
 	Attempts int
-}
-
-// Validate returns all that is wrong with the request, joined. Stores call it
-// before they do anything.
-func (r ClaimRequest) Validate() error {
-	c := checker{key: r.Key}
-	c.identity(r.Key, r.Token, r.PayloadHash, r.Life)
-	c.lease(r.Lease, r.TTL)
-	c.check(r.Hard >= r.Lease, "Hard", r.Hard, "at least Lease")
-	c.check(r.MaxAttempts >= 0, "MaxAttempts", r.MaxAttempts, "0 or more")
-	return c.joined("claim")
-}
-
-// Validate returns all that is wrong with the request, joined.
-func (r ExtendRequest) Validate() error {
-	c := checker{key: r.Key}
-	c.identity(r.Key, r.Token, r.PayloadHash, r.Life)
-	c.lease(r.Lease, r.TTL)
-	c.fence(r.Fence)
-	c.check(r.Attempts >= 0, "Attempts", r.Attempts, "0 or more")
-	c.check(r.Hard > 0, "Hard", r.Hard, "the Hard of the claim's reply")
-	c.check(r.LastDeadline > 0, "LastDeadline", r.LastDeadline, "the Deadline of the last reply")
-	return c.joined("extend")
-}
-
-// Validate returns all that is wrong with the request, joined.
-func (r CompleteRequest) Validate() error {
-	c := checker{key: r.Key}
-	c.identity(r.Key, r.Token, r.PayloadHash, r.Life)
-	c.fence(r.Fence)
-	c.check(r.Attempts >= 0, "Attempts", r.Attempts, "0 or more")
-	c.check(r.TTL >= time.Millisecond, "TTL", r.TTL, "at least 1ms")
-	return c.joined("complete")
-}
-
-// Validate returns all that is wrong with the request, joined.
-func (r ReleaseRequest) Validate() error {
-	c := checker{key: r.Key}
-	c.identity(r.Key, r.Token, "", "")
-	c.fence(r.Fence)
-	c.check(r.TTL >= time.Millisecond, "TTL", r.TTL, "at least 1ms")
-	c.check(r.Charge <= ResetAttempts, "Charge", r.Charge, "one of the Charge constants")
-	return c.joined("release")
-}
-
-// checker gathers the problems of one request.
-type checker struct {
-	key  string
-	errs []error
-}
-
-func (c *checker) check(ok bool, field string, value any, bound string) {
-	if !ok {
-		c.errs = append(c.errs, fmt.Errorf("%s is %v, must be %s", field, value, bound))
-	}
-}
-
-func (c *checker) identity(key, token, hash, life string) {
-	const words = "made of letters, digits, '-' and '_'"
-	c.check(key != "", "Key", `""`, "set")
-	c.check(token != "" && word(token), "Token", fmt.Sprintf("%q", token), "set and "+words)
-	c.check(word(hash), "PayloadHash", fmt.Sprintf("%q", hash), words)
-	c.check(word(life), "Life", fmt.Sprintf("%q", life), words)
-}
-
-func (c *checker) lease(lease, ttl time.Duration) {
-	c.check(lease >= time.Millisecond, "Lease", lease, "at least 1ms")
-	c.check(ttl > lease, "TTL", ttl, "more than Lease")
-}
-
-// fence has an upper bound because Lua's numbers are exact only below 2^53.
-func (c *checker) fence(fence int64) {
-	c.check(fence > 0 && fence < 1<<53, "Fence", fence, "that of the claim's reply (1 to 2^53-1)")
-}
-
-func (c *checker) joined(call string) error {
-	if len(c.errs) == 0 {
-		return nil
-	}
-	return fmt.Errorf("idempotency: %s %q: %w", call, c.key, errors.Join(c.errs...))
-}
-
-// word reports whether s fits into a field of a packed record.
-func word(s string) bool {
-	return strings.IndexFunc(s, func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_')
-	}) < 0
 }

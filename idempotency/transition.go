@@ -1,11 +1,20 @@
 package idempotency
 
-import "time"
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
 
 // The four transitions, free of any store: each takes the record as it is (nil
 // where there is none) and the time, and returns the reply and the record as it
 // must be written (nil: leave it alone). The scripts of redisstore are the same
-// in Lua, and storetest holds both to one behaviour.
+// in Lua, and storetest holds both to one behaviour. Behind them stand the checks
+// of their requests.
+
+// aloneAfter is how many claims in a row may die before the next must run alone.
+const aloneAfter = 2
 
 // clock is one reading of a store's clock.
 type clock struct {
@@ -29,7 +38,7 @@ type written struct {
 }
 
 func claim(v *Record, now clock, r ClaimRequest) (ClaimReply, written) {
-	class, fence, attempts := ClassNew, int64(0), 0
+	class, fence, attempts, deaths := ClassNew, int64(0), 0, 0
 	if v != nil {
 		// Before any look at the state: a completed key must not answer for a
 		// payload that was never worked on.
@@ -41,24 +50,30 @@ func claim(v *Record, now clock, r ClaimRequest) (ClaimReply, written) {
 		}
 		class, fence, attempts = ClassTakeover, v.Fence, v.Attempts
 		if v.State == StateInProgress {
-			reply := ClaimReply{
-				Fence: v.Fence, Attempts: v.Attempts,
-				Left: now.left(v.Deadline), HardLeft: now.left(v.Hard),
-				Deadline: v.Deadline, Hard: v.Hard,
-			}
 			if v.Token == r.Token {
-				reply.Class = ClassOwn
-				return reply, written{record: v, ttl: r.TTL}
+				return holder(ClassOwn, v, now), written{record: v, ttl: r.TTL}
 			}
-			if reply.Left > 0 {
+			if now.left(v.Deadline) > 0 {
 				busy := *v
 				busy.Duplicates++
-				reply.Class, reply.Duplicates = ClassBusy, busy.Duplicates
+				reply := holder(ClassBusy, &busy, now)
+				reply.Duplicates = busy.Duplicates
 				return reply, written{record: &busy, keep: true}
 			}
+			// Its process died, or was cut off. Only who ran alone surely died of
+			// itself.
+			deaths = v.Deaths + 1
+			if !v.Alone {
+				attempts = max(attempts-1, 0)
+			}
 		}
+		// Another message id on a key that has used up its attempts: the message
+		// was dead-lettered and moved back.
 		if r.MaxAttempts > 0 && attempts >= r.MaxAttempts && v.Life != r.Life {
-			attempts = 0
+			attempts, deaths = 0, 0
+		}
+		if deaths >= aloneAfter && !r.Alone {
+			return ClaimReply{Class: ClassAlone, Fence: fence, Attempts: attempts, Deaths: deaths}, written{}
 		}
 	}
 	next := Record{
@@ -70,12 +85,19 @@ func claim(v *Record, now clock, r ClaimRequest) (ClaimReply, written) {
 		PayloadHash: r.PayloadHash,
 		Life:        r.Life,
 		Hard:        now.after(r.Hard),
+		Deaths:      deaths,
+		Alone:       r.Alone,
 	}
+	return holder(class, &next, now), written{record: &next, ttl: r.TTL}
+}
+
+// holder is what is told of whoever holds the key.
+func holder(class Class, v *Record, now clock) ClaimReply {
 	return ClaimReply{
-		Class: class, Fence: next.Fence, Attempts: next.Attempts,
-		Left: now.left(next.Deadline), HardLeft: now.left(next.Hard),
-		Deadline: next.Deadline, Hard: next.Hard,
-	}, written{record: &next, ttl: r.TTL}
+		Class: class, Fence: v.Fence, Attempts: v.Attempts, Deaths: v.Deaths,
+		Left: now.left(v.Deadline), HardLeft: now.left(v.Hard),
+		Deadline: v.Deadline, Hard: v.Hard,
+	}
 }
 
 func extend(v *Record, now clock, r ExtendRequest) (ExtendReply, written) {
@@ -87,6 +109,7 @@ func extend(v *Record, now clock, r ExtendRequest) (ExtendReply, written) {
 			State: StateInProgress, Fence: r.Fence, Attempts: r.Attempts,
 			Deadline: now.after(r.Lease), Token: r.Token,
 			PayloadHash: r.PayloadHash, Life: r.Life, Hard: r.Hard,
+			Deaths: r.Deaths, Alone: r.Alone,
 		}
 		return ExtendReply{Class: ClassRestored, Fence: r.Fence, Deadline: next.Deadline},
 			written{record: &next, ttl: r.TTL}
@@ -131,7 +154,7 @@ func release(v *Record, r ReleaseRequest) (ReleaseReply, written) {
 	}
 	next := *v
 	if v.State == StateInProgress {
-		next.State, next.Deadline, next.Hard = StateFree, 0, 0
+		next.State, next.Deadline, next.Hard, next.Deaths, next.Alone = StateFree, 0, 0, 0, false
 		switch r.Charge {
 		case RefundAttempt:
 			next.Attempts = max(next.Attempts-1, 0)
@@ -141,4 +164,102 @@ func release(v *Record, r ReleaseRequest) (ReleaseReply, written) {
 	}
 	return ReleaseReply{Class: ClassOwn, Fence: next.Fence, Attempts: next.Attempts},
 		written{record: &next, ttl: r.TTL}
+}
+
+// Validate returns all that is wrong with the request, joined. Stores call it
+// before they do anything.
+func (r ClaimRequest) Validate() error {
+	c := checker{key: r.Key}
+	c.identity(r.Key, r.Token, r.PayloadHash, r.Life)
+	c.lease(r.Lease, r.TTL)
+	c.check(r.Hard >= r.Lease, "Hard", r.Hard, "at least Lease")
+	c.check(r.MaxAttempts >= 0, "MaxAttempts", r.MaxAttempts, "0 or more")
+	return c.joined("claim")
+}
+
+// Validate returns all that is wrong with the request, joined.
+func (r ExtendRequest) Validate() error {
+	c := checker{key: r.Key}
+	c.identity(r.Key, r.Token, r.PayloadHash, r.Life)
+	c.lease(r.Lease, r.TTL)
+	c.fence(r.Fence)
+	c.check(r.Attempts >= 0, "Attempts", r.Attempts, "0 or more")
+	c.check(r.Deaths >= 0, "Deaths", r.Deaths, "0 or more")
+	c.check(r.Hard > 0, "Hard", r.Hard, "the Hard of the claim's reply")
+	c.check(r.LastDeadline > 0, "LastDeadline", r.LastDeadline, "the Deadline of the last reply")
+	return c.joined("extend")
+}
+
+// Validate returns all that is wrong with the request, joined.
+func (r CompleteRequest) Validate() error {
+	c := checker{key: r.Key}
+	c.identity(r.Key, r.Token, r.PayloadHash, r.Life)
+	c.fence(r.Fence)
+	c.check(r.Attempts >= 0, "Attempts", r.Attempts, "0 or more")
+	c.check(r.TTL >= time.Millisecond, "TTL", r.TTL, "at least 1ms")
+	return c.joined("complete")
+}
+
+// Validate returns all that is wrong with the request, joined.
+func (r ReleaseRequest) Validate() error {
+	c := checker{key: r.Key}
+	c.identity(r.Key, r.Token, "", "")
+	c.fence(r.Fence)
+	c.check(r.TTL >= time.Millisecond, "TTL", r.TTL, "at least 1ms")
+	c.check(r.Charge <= ResetAttempts, "Charge", r.Charge, "one of the Charge constants")
+	return c.joined("release")
+}
+
+// checker gathers the problems of one request.
+type checker struct {
+	key  string
+	errs []error
+}
+
+func (c *checker) check(ok bool, field string, value any, bound string) {
+	if !ok {
+		c.errs = append(c.errs, fmt.Errorf("%s is %v, must be %s", field, value, bound))
+	}
+}
+
+// pollErr is what is wrong with the keys of a Poll.
+func pollErr(keys []string) error {
+	for i, key := range keys {
+		if key == "" {
+			return fmt.Errorf("idempotency: poll: key %d is empty", i)
+		}
+	}
+	return nil
+}
+
+func (c *checker) identity(key, token, hash, life string) {
+	const words = "made of letters, digits, '-' and '_'"
+	c.check(key != "", "Key", `""`, "set")
+	c.check(token != "" && word(token), "Token", fmt.Sprintf("%q", token), "set and "+words)
+	c.check(word(hash), "PayloadHash", fmt.Sprintf("%q", hash), words)
+	c.check(word(life), "Life", fmt.Sprintf("%q", life), words)
+}
+
+func (c *checker) lease(lease, ttl time.Duration) {
+	c.check(lease >= time.Millisecond, "Lease", lease, "at least 1ms")
+	c.check(ttl > lease, "TTL", ttl, "more than Lease")
+}
+
+// fence has an upper bound because Lua's numbers are exact only below 2^53.
+func (c *checker) fence(fence int64) {
+	c.check(fence > 0 && fence < 1<<53, "Fence", fence, "that of the claim's reply (1 to 2^53-1)")
+}
+
+func (c *checker) joined(call string) error {
+	if len(c.errs) == 0 {
+		return nil
+	}
+	return fmt.Errorf("idempotency: %s %q: %w", call, c.key, errors.Join(c.errs...))
+}
+
+// word reports whether s fits into a field of a packed record.
+func word(s string) bool {
+	return strings.IndexFunc(s, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_')
+	}) < 0
 }

@@ -1,8 +1,9 @@
--- EXTEND token fence lease_ms ttl_ms last_deadline attempts payload_hash life hard
+-- EXTEND token fence lease_ms ttl_ms last_deadline attempts payload_hash life hard deaths alone
 -- -> {class, fence, deadline}
 local token, fence, lease, ttl = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local last, attempts, phash, life, hard =
   tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7], ARGV[8], tonumber(ARGV[9])
+local deaths, alone = tonumber(ARGV[10]), ARGV[11]
 
 local v, bad = load()
 if bad then return bad end
@@ -15,6 +16,7 @@ if not v then
   v = {
     s = 'P', fence = fence, a = attempts, dups = 0, deadline = now + lease,
     token = token, phash = phash, life = life, hard = hard,
+    deaths = deaths, alone = alone,
   }
   save(v, ttl)
   return {'R', fence, num(v.deadline)}

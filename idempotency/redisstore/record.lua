@@ -1,6 +1,6 @@
 -- Prelude of every script: the clock, the packed record, the replies.
 --
---   version|state|fence|attempts|duplicates|deadline|token|payload hash|life[|hard]
+--   version|state|fence|attempts|duplicates|deadline|token|payload hash|life[|hard|deaths|alone]
 --
 -- A number never leaves a script, for a record or for a reply, but through
 -- num(): redis-server itself would print a fence as 1.79e+15.
@@ -21,19 +21,22 @@ end
 local function load()
   local raw = redis.call('GET', key)
   if not raw then return nil end
-  local s, fence, a, dups, deadline, token, phash, life, bar, hard =
-    string.match(raw, '^1|([PCF])|(%d+)|(%d+)|(%d+)|(%d+)|([%w_-]+)|([%w_-]*)|([%w_-]*)(|?)(%d*)$')
+  local s, fence, a, dups, deadline, token, phash, life, rest =
+    string.match(raw, '^1|([PCF])|(%d+)|(%d+)|(%d+)|(%d+)|([%w_-]+)|([%w_-]*)|([%w_-]*)(.*)$')
   -- A claim without a deadline would be taken for an orphan.
   local whole = s and fence ~= '0'
-  if s == 'P' then whole = whole and deadline ~= '0' and hard ~= ''
-  elseif s then whole = whole and bar == '' and hard == '' end
+  local hard, deaths, alone
+  if s == 'P' then
+    hard, deaths, alone = string.match(rest, '^|(%d+)|(%d+)|([01])$')
+    whole = whole and deadline ~= '0' and hard
+  elseif s then whole = whole and rest == '' end
   if not whole then
     return nil, redis.error_reply('BADRECORD not a record of version 1')
   end
   return {
     s = s, fence = fence, a = tonumber(a), dups = tonumber(dups),
     deadline = tonumber(deadline), token = token, phash = phash, life = life,
-    hard = tonumber(hard) or 0,
+    hard = tonumber(hard) or 0, deaths = tonumber(deaths) or 0, alone = alone,
   }
 end
 
@@ -42,7 +45,7 @@ end
 local function pack(v)
   local raw = '1|' .. v.s .. '|' .. v.fence .. '|' .. num(v.a) .. '|' .. num(v.dups) .. '|' ..
     num(v.deadline) .. '|' .. v.token .. '|' .. v.phash .. '|' .. v.life
-  if v.s == 'P' then raw = raw .. '|' .. num(v.hard) end
+  if v.s == 'P' then raw = raw .. '|' .. num(v.hard) .. '|' .. num(v.deaths) .. '|' .. v.alone end
   return raw
 end
 

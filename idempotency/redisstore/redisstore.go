@@ -1,6 +1,5 @@
 // Package redisstore is the idempotency.Store on Redis 6.0 or newer, or a server
-// that speaks the same: one packed string per key, four Lua scripts, one key per
-// script, so that keys spread over a cluster.
+// that speaks the same: one packed string per key, Lua scripts of one key each, so that keys spread over a cluster.
 //
 // Redis decides by its own clock (TIME); clients' clocks are never compared. What
 // a failover of asynchronous replication loses, the protocol meets with fences
@@ -34,6 +33,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -88,8 +88,8 @@ func (s *Store) Claim(ctx context.Context, r idempotency.ClaimRequest) (idempote
 		return idempotency.ClaimReply{}, err
 	}
 	f := s.run(ctx, "claim", claimScript, r.Key, r.Token, r.Lease.Milliseconds(), r.TTL.Milliseconds(),
-		r.PayloadHash, r.Hard.Milliseconds(), r.Life, r.MaxAttempts)
-	reply := idempotency.ClaimReply{Class: f.class("NTOBCM"), Fence: f.number()}
+		r.PayloadHash, r.Hard.Milliseconds(), r.Life, r.MaxAttempts, digit(r.Alone))
+	reply := idempotency.ClaimReply{Class: f.class("NTOBCMA"), Fence: f.number()}
 	if f.err == nil && reply.Class != idempotency.ClassDone && reply.Class != idempotency.ClassMismatch {
 		reply.Left = f.millis()
 		reply.HardLeft = f.millis()
@@ -97,6 +97,7 @@ func (s *Store) Claim(ctx context.Context, r idempotency.ClaimRequest) (idempote
 		reply.Duplicates = int(f.number())
 		reply.Deadline = idempotency.Instant(f.number())
 		reply.Hard = idempotency.Instant(f.number())
+		reply.Deaths = int(f.number())
 	}
 	if f.err != nil {
 		return idempotency.ClaimReply{}, f.err
@@ -110,7 +111,7 @@ func (s *Store) Extend(ctx context.Context, r idempotency.ExtendRequest) (idempo
 		return idempotency.ExtendReply{}, err
 	}
 	f := s.run(ctx, "extend", extendScript, r.Key, r.Token, r.Fence, r.Lease.Milliseconds(), r.TTL.Milliseconds(),
-		int64(r.LastDeadline), r.Attempts, r.PayloadHash, r.Life, int64(r.Hard))
+		int64(r.LastDeadline), r.Attempts, r.PayloadHash, r.Life, int64(r.Hard), r.Deaths, digit(r.Alone))
 	reply := idempotency.ExtendReply{Class: f.class("ORLCX"), Fence: f.number(), Deadline: idempotency.Instant(f.number())}
 	if f.err != nil {
 		return idempotency.ExtendReply{}, f.err
@@ -152,6 +153,119 @@ func (s *Store) Release(ctx context.Context, r idempotency.ReleaseRequest) (idem
 	return reply, nil
 }
 
+// Poll implements idempotency.Store, in one pipeline.
+func (s *Store) Poll(ctx context.Context, keys []string) ([]idempotency.Snapshot, error) {
+	if err := s.Validate(); err != nil {
+		return nil, err
+	}
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	replies, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for _, key := range keys {
+			if key == "" {
+				return errors.New("redisstore: poll: a key is empty")
+			}
+			p.Eval(ctx, pollLua, []string{key})
+		}
+		return nil
+	})
+	if len(replies) != len(keys) {
+		return nil, err
+	}
+	snapshots := make([]idempotency.Snapshot, len(keys))
+	for i, reply := range replies {
+		f := &fields{}
+		f.left, f.err = reply.(*redis.Cmd).StringSlice()
+		if f.err != nil && strings.Contains(f.err.Error(), "WRONGTYPE") {
+			snapshots[i].Err = fmt.Errorf("redisstore: poll %q: %w: %w", keys[i], idempotency.ErrBadRecord, f.err)
+			continue
+		}
+		packed, ttl, micros := f.next(), f.millis(), f.number()
+		switch {
+		case f.err != nil:
+			return nil, wrap("poll", keys[i], f.err)
+		case packed != "" || micros != 0:
+			snapshots[i] = idempotency.NewSnapshot(packed, micros, ttl)
+		}
+	}
+	return snapshots, nil
+}
+
+// Forget implements idempotency.Store.
+func (s *Store) Forget(ctx context.Context, key string) (existed bool, err error) {
+	if err := s.Validate(); err != nil {
+		return false, err
+	}
+	n, err := s.rdb.Del(ctx, key).Result()
+	if err != nil {
+		return false, wrap("forget", key, err)
+	}
+	return n == 1, nil
+}
+
+// Probe implements idempotency.Store: it writes a short-lived key to each master.
+func (s *Store) Probe(ctx context.Context) error {
+	if err := s.Validate(); err != nil {
+		return err
+	}
+	cluster, ok := s.rdb.(*redis.ClusterClient)
+	if !ok {
+		return s.probe(ctx, s.rdb, "hf:probe")
+	}
+	var mu sync.Mutex // guards masters
+	masters := map[string]bool{}
+	err := cluster.ForEachMaster(ctx, func(_ context.Context, c *redis.Client) error {
+		mu.Lock()
+		defer mu.Unlock()
+		masters[c.Options().Addr] = true
+		return nil
+	})
+	if err != nil {
+		return wrap("probe", "cluster", err)
+	}
+	// A master takes only keys of its own slots: keys are tried until each was met.
+	for n := 0; len(masters) > 0 && n < 1<<14; n++ {
+		key := "hf:probe:" + strconv.Itoa(n)
+		c, err := cluster.MasterForKey(ctx, key)
+		if err != nil {
+			return wrap("probe", key, err)
+		}
+		if !masters[c.Options().Addr] {
+			continue
+		}
+		delete(masters, c.Options().Addr)
+		if err := s.probe(ctx, c, key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (*Store) probe(ctx context.Context, c redis.Cmdable, key string) error {
+	if err := c.Set(ctx, key, "1", time.Second).Err(); err != nil {
+		return wrap("probe", key, err)
+	}
+	return nil
+}
+
+// wrap tells the error of a call. What is not said of the record is an outage.
+func wrap(op, key string, err error) error {
+	kind := idempotency.ErrUnavailable
+	if text := err.Error(); strings.Contains(text, "BADRECORD") || strings.Contains(text, "WRONGTYPE") {
+		// The second is Redis's own word for a key that is not even a string.
+		kind = idempotency.ErrBadRecord
+	}
+	return fmt.Errorf("redisstore: %s %q: %w: %w", op, key, kind, err)
+}
+
+func digit(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
 // run calls a script by its hash, and in full where the server does not know it
 // (after a restart or a failover). go-redis repeats a call whose connection broke;
 // the token makes that harmless.
@@ -161,13 +275,8 @@ func (s *Store) run(ctx context.Context, op string, script *redis.Script, key st
 		return f
 	}
 	f.left, f.err = script.Run(ctx, s.rdb, []string{key}, args...).StringSlice()
-	switch {
-	case f.err == nil:
-	case strings.Contains(f.err.Error(), "BADRECORD"), strings.Contains(f.err.Error(), "WRONGTYPE"):
-		// The second is Redis's own word for a key that is not even a string.
-		f.err = fmt.Errorf("redisstore: %s %q: %w: %w", op, key, idempotency.ErrBadRecord, f.err)
-	default:
-		f.err = fmt.Errorf("redisstore: %s %q: %w", op, key, f.err)
+	if f.err != nil {
+		f.err = wrap(op, key, f.err)
 	}
 	return f
 }

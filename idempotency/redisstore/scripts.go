@@ -19,6 +19,9 @@ var (
 	completeLua string
 	//go:embed release.lua
 	releaseLua string
+	// poll.lua stands alone: it hands the record out as it is.
+	//go:embed poll.lua
+	pollLua string
 )
 
 var (

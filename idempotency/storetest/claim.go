@@ -61,7 +61,8 @@ var claimCases = []testCase{
 		s.claim(t, s.claimOf("b"), idempotency.ClassBusy)
 		s.Lapse(t, s.key)
 		r := s.claim(t, s.claimOf("b"), idempotency.ClassTakeover)
-		equal(t, "Attempts", r.Attempts, 2)
+		equal(t, "Attempts", r.Attempts, 1) // the dead one is not charged
+		equal(t, "Deaths", r.Deaths, 1)
 		equal(t, "Duplicates", r.Duplicates, 0)
 		near(t, "Left", r.Left, lease)
 		if r.Fence <= first.Fence {
@@ -122,13 +123,16 @@ var claimCases = []testCase{
 	{"a redrive after used-up attempts is a new life", func(t *testing.T, s *suite) {
 		// Each delivery of the first life dies; SQS dead-letters the message.
 		r := s.claimOf("0")
+		r.Alone = true
 		for n, class := 1, idempotency.ClassNew; n <= r.MaxAttempts; n, class = n+1, idempotency.ClassTakeover {
 			r.Token = token()
 			equal(t, "Attempts", s.claim(t, r, class).Attempts, n)
 			s.Lapse(t, s.key)
 		}
-		r.Token, r.Life = token(), "life-b"
-		equal(t, "Attempts after a redrive", s.claim(t, r, idempotency.ClassTakeover).Attempts, 1)
+		r.Token, r.Life, r.Alone = token(), "life-b", false
+		reply := s.claim(t, r, idempotency.ClassTakeover)
+		equal(t, "Attempts after a redrive", reply.Attempts, 1)
+		equal(t, "Deaths after a redrive", reply.Deaths, 0)
 	}},
 	{"a redrive after a free record with used-up attempts is a new life", func(t *testing.T, s *suite) {
 		r := s.claimOf("a")
@@ -140,7 +144,7 @@ var claimCases = []testCase{
 	}},
 	{"neither the same life, nor attempts left, nor no limit start anew", func(t *testing.T, s *suite) {
 		r := s.claimOf("a")
-		r.MaxAttempts = 1
+		r.MaxAttempts, r.Alone = 1, true
 		s.claim(t, r, idempotency.ClassNew)
 		s.Lapse(t, s.key)
 		r.Token = "b"

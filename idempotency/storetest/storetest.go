@@ -120,6 +120,8 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 		{"extend", extendCases},
 		{"complete", completeCases},
 		{"release", releaseCases},
+		{"deaths", deathCases},
+		{"beside the protocol", besideCases},
 		{"invariants", invariantCases},
 		{"bugs of others", bugCases},
 	} {

@@ -60,7 +60,8 @@ func (h *holder) extension() idempotency.ExtendRequest {
 	return idempotency.ExtendRequest{
 		Key: h.claim.Key, Token: h.claim.Token, Lease: h.claim.Lease, TTL: h.claim.TTL,
 		PayloadHash: h.claim.PayloadHash, Life: h.claim.Life,
-		Fence: h.reply.Fence, Attempts: h.reply.Attempts, Hard: h.reply.Hard, LastDeadline: h.reply.Deadline,
+		Fence: h.reply.Fence, Attempts: h.reply.Attempts, Deaths: h.reply.Deaths, Alone: h.claim.Alone,
+		Hard: h.reply.Hard, LastDeadline: h.reply.Deadline,
 	}
 }
 
