@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/holdfast-go/holdfast/idempotency"
 )
@@ -111,6 +112,7 @@ var invariantCases = []testCase{
 					defer func() { <-slots }()
 					r := s.claimOf(token())
 					r.Key = fmt.Sprintf("%s:%d", s.key, k)
+					r.Lease = time.Hour // no machine is slow enough for it to lapse
 					reply, err := s.Store.Claim(t.Context(), r)
 					if err != nil {
 						t.Errorf("claim: %v", err)
