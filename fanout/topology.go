@@ -1,0 +1,285 @@
+package fanout
+
+import (
+	"cmp"
+	"strings"
+	"time"
+)
+
+// Topology declares topics, queues and what flows from one to the other. It is a
+// value: build it by hand, from a file, or in a function that several programs share.
+// The zero Topology has no region and no account and is refused by Validate; all
+// else has defaults. Plan, Apply and Verify only read it.
+type Topology struct {
+	// Name marks what the topology made, in a tag: 1 to 40 letters, digits, - and _.
+	// Default: holdfast.
+	Name string
+	// Region is where the queues and the topics are, as in eu-central-1. It must be
+	// that of the clients. There is no default.
+	Region string
+	// Account is the account of the queues and topics, twelve digits; the clients'
+	// credentials must be of it. There is no default.
+	Account string
+
+	// Topics are made where they are missing. Default: none.
+	Topics []Topic
+	// Queues are made where they are missing, each with its dead-letter queue.
+	// Default: none.
+	Queues []Queue
+	// Subscriptions connect topics to queues. Default: none.
+	Subscriptions []Subscription
+
+	// Tags are put on every queue and topic, beside those of its own: at most 50
+	// together with one that Holdfast adds. Other tags found there are left alone.
+	// Default: none.
+	Tags map[string]string
+}
+
+// Topic declares a topic.
+type Topic struct {
+	// Name is 1 to 256 letters, digits, - and _; one that ends in .fifo is a FIFO
+	// topic. There is no default.
+	Name string
+	// ContentBasedDeduplication makes the deduplication id of a message from its
+	// body. FIFO topics only. Default: false.
+	ContentBasedDeduplication bool
+	// KMSKey encrypts messages on the topic: a key's id or ARN, or an alias. Its key
+	// policy must let publishers use it. Default: not encrypted at rest by a key, as
+	// SNS itself does where none is named.
+	KMSKey string
+	// MaxMessageSize is the most bytes of body and attributes, 1 KiB to 1 MiB. Above
+	// 256 KiB a topic takes at most 100 subscriptions. Default: left as it is, 256 KiB
+	// on a new topic.
+	MaxMessageSize int
+	// Attributes are other attributes of the SNS API, as in
+	// {"DisplayName": "Orders", "SignatureVersion": "2"}. Default: left as they are.
+	Attributes map[string]string
+	// Tags are those of this topic. Default: none.
+	Tags map[string]string
+	// Carries lists the message attributes that published messages may have. It
+	// changes nothing on AWS: with it, Validate finds a filter policy on an attribute
+	// that no message has, and raw delivery of more than ten, which SQS refuses.
+	// Default: not known, not checked.
+	Carries []string
+}
+
+// Queue declares a queue and its dead-letter queue.
+type Queue struct {
+	// Name is 1 to 80 letters, digits, - and _; one that ends in .fifo is a FIFO
+	// queue. There is no default.
+	Name string
+	// Visibility is the visibility timeout of receives that ask for none, in whole
+	// seconds, 1 s to 12 h. Package consumer asks for its own. Default: 30s.
+	Visibility time.Duration
+	// Retention is how long a message is kept, in whole seconds, 1 min to 14 days.
+	// Lowering it deletes what is older. Default: 96h (4 days).
+	Retention time.Duration
+	// Delay holds each new message back, in whole seconds, up to 15 min. Default: 0.
+	Delay time.Duration
+	// ReceiveWait is the long poll of receives that ask for none, in whole seconds, 1 s
+	// to 20 s. Package consumer asks for its own. Default: left as it is.
+	ReceiveWait time.Duration
+	// MaxMessageSize is the most bytes of body and attributes, 1 KiB to 1 MiB.
+	// Default: left as it is, 1 MiB on a new queue.
+	MaxMessageSize int
+
+	// ContentBasedDeduplication makes the deduplication id of a message from its
+	// body. FIFO queues only. Default: false.
+	ContentBasedDeduplication bool
+	// HighThroughput deduplicates and limits by group instead of by queue. FIFO
+	// queues only. Default: false.
+	HighThroughput bool
+
+	// KMSKey encrypts messages with a key of KMS: its id or ARN, or an alias. Where
+	// SNS sends to the queue the key's policy must let sns.amazonaws.com use it, and
+	// alias/aws/sqs cannot be used. Default: encrypted by SQS itself (SSE-SQS).
+	KMSKey string
+	// KMSReuse is for how long a data key is reused, in whole seconds, 1 min to 24 h.
+	// Default: 5m where KMSKey is set.
+	KMSReuse time.Duration
+
+	// DLQ is the dead-letter queue. Default: one is made.
+	DLQ DeadLetter
+	// AllowRedriveFrom says which queues may use this one as their dead-letter queue:
+	// the ARNs or names of at most 10 queues, or one "*" for all of the account, or
+	// one "-" for none. Default: left as it is, all on a new queue. On dead-letter
+	// queues that are made with their queue: that queue.
+	AllowRedriveFrom []string
+	// Tags are those of this queue and of its dead-letter queue. Default: none.
+	Tags map[string]string
+}
+
+// DeadLetter declares where a queue's messages go that could not be handled.
+type DeadLetter struct {
+	// Off has the queue go without. What fails is then tried until its retention
+	// ends. Default: false.
+	Off bool
+	// Name is that of the dead-letter queue, which is made with its queue. A name
+	// that is declared in Queues stands for that one. Two queues may share one.
+	// Default: the queue's with -dlq behind it, before .fifo.
+	Name string
+	// MaxReceives is how often a message is received before it is dead-lettered, 1 to
+	// 1000. Default: 10.
+	MaxReceives int
+	// Retention is how long messages are kept there, in whole seconds, up to 14 days
+	// and not below the queue's, because a message keeps the time it was sent.
+	// Default: 336h (14 days).
+	Retention time.Duration
+}
+
+// Subscription declares that a topic's messages go to a queue.
+type Subscription struct {
+	// Topic is the name of one of Topics, or the ARN of a topic elsewhere, of another
+	// account or region too. There is no default.
+	Topic string
+	// Queue is the name of one of Queues, or the ARN of a queue elsewhere, whose
+	// policy is then left to its owner and which has to confirm where it is of
+	// another account. There is no default.
+	Queue string
+	// Raw delivers what was published as it is. Messages with more than ten
+	// attributes are then not delivered. Default: false, in SNS's JSON envelope.
+	Raw bool
+	// Filter lets only messages through that it fits. Default: all.
+	Filter Filter
+	// OnBody has Filter look at the fields of a JSON body instead of at message
+	// attributes. Default: false.
+	OnBody bool
+	// DLQ takes what SNS cannot deliver: the queue is gone, or refuses. SNS does not
+	// try such messages again. Default: one is made.
+	DLQ Undelivered
+}
+
+// Undelivered declares where messages go that SNS could not deliver.
+type Undelivered struct {
+	// Off has the subscription go without: what cannot be delivered is lost.
+	// Default: false.
+	Off bool
+	// Name is that of the queue, made with the subscription, or one declared in
+	// Queues. Subscriptions may share one. Default: queue-topic-undelivered.
+	Name string
+	// ARN is that of a queue which is there already, with a policy that lets SNS
+	// send; it must be in the account of the topology and in the topic's region.
+	// Default: Name is used.
+	ARN string
+	// Retention is how long messages are kept there, in whole seconds, 1 min to 14
+	// days. Default: 336h (14 days).
+	Retention time.Duration
+	// KMSKey is as that of Queue. Default: encrypted by SQS itself.
+	KMSKey string
+}
+
+const (
+	fifoSuffix = ".fifo"
+	// awsSQSKey is the key that AWS manages for SQS. Nobody can change its policy, so
+	// SNS may never use it.
+	awsSQSKey = "alias/aws/sqs"
+	day       = 24 * time.Hour
+)
+
+func isFIFO(name string) bool { return strings.HasSuffix(name, fifoSuffix) }
+
+// suffixed puts a suffix behind a name, before .fifo.
+func suffixed(name, suffix string) string {
+	base, fifo := strings.CutSuffix(name, fifoSuffix)
+	if fifo {
+		return base + suffix + fifoSuffix
+	}
+	return base + suffix
+}
+
+// withDefaults fills in what is not set. The lists are copied, what is in them is
+// not written to.
+func (t Topology) withDefaults() Topology {
+	t.Name = cmp.Or(t.Name, "holdfast")
+	t.Topics = append([]Topic(nil), t.Topics...)
+	t.Queues = append([]Queue(nil), t.Queues...)
+	t.Subscriptions = append([]Subscription(nil), t.Subscriptions...)
+	for i := range t.Queues {
+		q := &t.Queues[i]
+		q.Visibility = cmp.Or(q.Visibility, 30*time.Second)
+		q.Retention = cmp.Or(q.Retention, 4*day)
+		if q.KMSKey != "" {
+			q.KMSReuse = cmp.Or(q.KMSReuse, 5*time.Minute)
+		}
+		if !q.DLQ.Off {
+			q.DLQ.Name = cmp.Or(q.DLQ.Name, suffixed(q.Name, "-dlq"))
+			q.DLQ.MaxReceives = cmp.Or(q.DLQ.MaxReceives, 10)
+			q.DLQ.Retention = cmp.Or(q.DLQ.Retention, 14*day)
+		}
+	}
+	for i := range t.Subscriptions {
+		s := &t.Subscriptions[i]
+		if s.DLQ.Off || s.DLQ.ARN != "" {
+			continue
+		}
+		topic := strings.TrimSuffix(nameOf(s.Topic), fifoSuffix)
+		s.DLQ.Name = cmp.Or(s.DLQ.Name, suffixed(nameOf(s.Queue), "-"+topic+"-undelivered"))
+		s.DLQ.Retention = cmp.Or(s.DLQ.Retention, 14*day)
+	}
+	return t
+}
+
+// arn is an Amazon Resource Name in its parts.
+type arn struct{ partition, service, region, account, name string }
+
+func (a arn) String() string {
+	return "arn:" + a.partition + ":" + a.service + ":" + a.region + ":" + a.account + ":" + a.name
+}
+
+// parseARN takes apart the ARN of a queue or a topic.
+func parseARN(s string) (a arn, ok bool) {
+	parts := strings.Split(s, ":")
+	if len(parts) != 6 || parts[0] != "arn" {
+		return arn{}, false
+	}
+	for _, p := range parts {
+		if p == "" {
+			return arn{}, false
+		}
+	}
+	return arn{parts[1], parts[2], parts[3], parts[4], parts[5]}, true
+}
+
+// nameOf is the name of a queue or topic that is called by name or by ARN.
+func nameOf(s string) string {
+	if a, ok := parseARN(s); ok {
+		return a.name
+	}
+	return s
+}
+
+// at is the ARN of something of the topology.
+func (t Topology) at(service, name string) arn {
+	return arn{partitionOf(t.Region), service, t.Region, t.Account, name}
+}
+
+// partitionOf is the AWS partition that a region is in.
+func partitionOf(region string) string {
+	switch {
+	case strings.HasPrefix(region, "cn-"):
+		return "aws-cn"
+	case strings.HasPrefix(region, "us-gov-"):
+		return "aws-us-gov"
+	}
+	return "aws"
+}
+
+// topic is the declared topic of that name, nil for none.
+func (t Topology) topic(name string) *Topic {
+	for i := range t.Topics {
+		if t.Topics[i].Name == name {
+			return &t.Topics[i]
+		}
+	}
+	return nil
+}
+
+// queue is the declared queue of that name, nil for none.
+func (t Topology) queue(name string) *Queue {
+	for i := range t.Queues {
+		if t.Queues[i].Name == name {
+			return &t.Queues[i]
+		}
+	}
+	return nil
+}
