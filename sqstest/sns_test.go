@@ -299,4 +299,14 @@ func TestBoundKeys(t *testing.T) {
 	wantCode(t, err, "AccessDenied")
 	_, err = srv.SQS(sqstest.As("111122223333")).PurgeQueue(t.Context(), &sqs.PurgeQueueInput{QueueUrl: &q.URL})
 	wantCode(t, err, "AccessDenied")
+
+	topic := srv.Topic(t, "t")
+	publish := func(optFns ...func(*sns.Options)) error {
+		_, err := srv.SNS(optFns...).Publish(t.Context(), &sns.PublishInput{TopicArn: &topic.ARN, Message: aws.String("x")})
+		return err
+	}
+	wantError[*snstypes.AuthorizationErrorException](t, publish(sqstest.SNSAs("WORKER")))
+	if err := publish(); err != nil {
+		t.Errorf("another key: %v", err)
+	}
 }

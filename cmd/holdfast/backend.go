@@ -37,7 +37,7 @@ func newBackend(account, region, url string) *backend {
 // may run for long.
 func (b *backend) empty() *state {
 	sqs := sqsserver.New(sqsserver.Config{Account: b.account, Region: b.region, LogLimit: -1, NoHistory: true, BodyTimeout: bodyTimeout})
-	sns := snsserver.New(snsserver.Config{Account: b.account, Region: b.region, LogLimit: -1, Endpoint: b.url}, queues{sqs})
+	sns := snsserver.New(snsserver.Config{Account: b.account, Region: b.region, LogLimit: -1, Endpoint: b.url, BodyTimeout: bodyTimeout}, queues{sqs})
 	return &state{sqs, sns}
 }
 
@@ -60,8 +60,6 @@ func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	now := b.state.Load()
 	if snsserver.Speaks(r) {
-		// A w without a deadline is one without a slow connection.
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
 		now.sns.ServeHTTP(w, r)
 		return
 	}

@@ -81,8 +81,8 @@ func (s *started) sqs(key string) *sqs.Client {
 	return sqs.New(sqs.Options{Region: "us-east-1", BaseEndpoint: &s.url, Credentials: credentials(key), RetryMaxAttempts: 1})
 }
 
-func (s *started) sns() *sns.Client {
-	return sns.New(sns.Options{Region: "us-east-1", BaseEndpoint: &s.url, Credentials: credentials("test"), RetryMaxAttempts: 1})
+func (s *started) sns(key string) *sns.Client {
+	return sns.New(sns.Options{Region: "us-east-1", BaseEndpoint: &s.url, Credentials: credentials(key), RetryMaxAttempts: 1})
 }
 
 func (s *started) call(t *testing.T, method, path string) (int, string) {
@@ -144,12 +144,12 @@ func TestLocal(t *testing.T) {
 		t.Parallel()
 		s := start(t, "--load", write(t, example(t)))
 		ctx := t.Context()
-		topics, err := s.sns().ListTopics(ctx, &sns.ListTopicsInput{})
+		topics, err := s.sns("test").ListTopics(ctx, &sns.ListTopicsInput{})
 		if err != nil || len(topics.Topics) != 1 {
 			t.Fatalf("%+v, %v", topics, err)
 		}
 		for _, kind := range []string{"refund", "order"} {
-			if _, err := s.sns().Publish(ctx, &sns.PublishInput{
+			if _, err := s.sns("test").Publish(ctx, &sns.PublishInput{
 				TopicArn: topics.Topics[0].TopicArn, Message: &kind,
 				MessageAttributes: snsAttribute("kind", kind),
 			}); err != nil {
@@ -159,6 +159,9 @@ func TestLocal(t *testing.T) {
 		queue, err := s.sqs("WORKER").GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: aws.String("orders")})
 		if err == nil || !strings.Contains(err.Error(), "AccessDenied") {
 			t.Errorf("the bound key may do more than receive: %+v", queue)
+		}
+		if _, err := s.sns("WORKER").Publish(ctx, &sns.PublishInput{TopicArn: topics.Topics[0].TopicArn, Message: aws.String("x")}); err == nil || !strings.Contains(err.Error(), "AuthorizationError") {
+			t.Errorf("the bound key may publish: %v", err)
 		}
 		queue, err = s.sqs("test").GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: aws.String("orders")})
 		if err != nil {
@@ -181,7 +184,7 @@ func TestLocal(t *testing.T) {
 				{"name": "lost", "attributes": {"Policy": {"Statement": {"Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage"}}}}],
 			"topics": [{"name": "events", "subscriptions": [{"queue": "small", "attributes": {
 				"RawMessageDelivery": true, "RedrivePolicy": {"deadLetterTargetArn": "arn:aws:sqs:us-east-1:000000000000:lost"}}}]}]}`))
-		if _, err := s.sns().Publish(t.Context(), &sns.PublishInput{
+		if _, err := s.sns("test").Publish(t.Context(), &sns.PublishInput{
 			TopicArn: aws.String("arn:aws:sns:us-east-1:000000000000:events"), Message: aws.String(strings.Repeat("x", 2000)),
 		}); err != nil {
 			t.Fatal(err)
@@ -220,7 +223,7 @@ func TestLocal(t *testing.T) {
 			t.Errorf("the poll ended with %v", err)
 		}
 		queues, err := client.ListQueues(t.Context(), &sqs.ListQueuesInput{})
-		topics, err2 := s.sns().ListTopics(t.Context(), &sns.ListTopicsInput{})
+		topics, err2 := s.sns("test").ListTopics(t.Context(), &sns.ListTopicsInput{})
 		if err := errors.Join(err, err2); err != nil || len(queues.QueueUrls) != 0 || len(topics.Topics) != 0 {
 			t.Errorf("%v: %+v, %+v", err, queues, topics)
 		}

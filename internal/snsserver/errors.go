@@ -50,6 +50,7 @@ var (
 	errInvalidAction = &Error{Code: "InvalidAction", Status: 400}
 	errMalformed     = &Error{Code: "MalformedQueryString", Status: 400}
 	errUnsupported   = &Error{Code: "UnsupportedOperation", Status: 400}
+	errBodyTooSlow   = &Error{Code: "RequestTimeout", Status: http.StatusRequestTimeout}
 	errBodyTooLarge  = &Error{Code: "RequestEntityTooLarge", Status: http.StatusRequestEntityTooLarge}
 )
 

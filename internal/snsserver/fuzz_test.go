@@ -70,11 +70,15 @@ func FuzzPolicyDocument(f *testing.F) {
 	for _, seed := range []string{
 		`{"Statement":[{"Sid":"a","Effect":"Allow","Principal":{"Service":["sns.amazonaws.com"],"AWS":"*"},"Action":["sqs:*"],"Resource":"*","Condition":{"ArnLike":{"aws:SourceArn":["arn:aws:sns:*:*:t"]},"Bool":{"aws:SecureTransport":true}}}]}`,
 		`{"Statement":{"Effect":"Deny","NotPrincipal":{"AWS":"1"},"NotAction":"x","NotResource":["y"],"Condition":{"ForAnyValue:StringNotLikeIfExists":{"k":"*"},"Null":{"k":"true"}}}}`,
+		`{"Statement":{"Effect":"Allow","Action":"sns:Publish","Resource":"*"}}`,
 		`{"Statement":[]}`, `{}`, `null`, `{"Statement":[null]}`, `{"Statement":[{"Effect":"Allow","Principal":"*","Action":null}]}`,
 	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, document string) {
+		if p, err := parseDocument(document, true); err == nil {
+			p.ask(requester{account: "000000000000"}, "SNS:Publish", "arn:aws:sns:us-east-1:000000000000:t")
+		}
 		p, err := parsePolicy(document)
 		if err != nil {
 			return

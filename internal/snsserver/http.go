@@ -6,8 +6,10 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // maxRequest bounds a request: a batch of 1 MiB whose every byte is written as
@@ -20,7 +22,13 @@ const formType = "application/x-www-form-urlencoded"
 // ServeHTTP serves the query protocol on a port, and the certificate that
 // signatures in envelopes are checked with.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	// It fails where w has no connection, and so nothing to wait for. net/http lifts
+	// the deadline where the body ends.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.cfg.BodyTimeout))
 	in, err := read(r)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = errBodyTooSlow.with("The request's body did not come within %v.", s.cfg.BodyTimeout)
+	}
 	if err != nil && !isRefusal(err) {
 		panic(http.ErrAbortHandler) // the client went away in mid-request
 	}

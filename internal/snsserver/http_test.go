@@ -162,6 +162,21 @@ func TestLongRequestsAreCutOff(t *testing.T) {
 	}
 }
 
+func TestSlowRequestsAreCutOff(t *testing.T) {
+	t.Parallel()
+	s := snsserver.New(snsserver.Config{BodyTimeout: 20 * time.Millisecond}, nil)
+	port := httptest.NewServer(s)
+	t.Cleanup(port.Close)
+	conn := must(net.Dial("tcp", port.Listener.Addr().String()))(t)
+	defer conn.Close()
+	must(conn.Write([]byte("POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 100\r\n\r\nAction=List")))(t)
+	res := must(http.ReadResponse(bufio.NewReader(conn), nil))(t)
+	defer res.Body.Close()
+	if body := string(must(io.ReadAll(res.Body))(t)); res.StatusCode != http.StatusRequestTimeout || !strings.Contains(body, "<Code>RequestTimeout</Code>") || !res.Close {
+		t.Errorf("status %d, closing %v: %s", res.StatusCode, res.Close, body)
+	}
+}
+
 func TestClientThatGoesAway(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

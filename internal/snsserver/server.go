@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 )
 
 // Defaults of Config.
@@ -11,6 +12,8 @@ const (
 	DefaultAccount  = "000000000000"
 	DefaultRegion   = "us-east-1"
 	DefaultLogLimit = 100_000
+	// DefaultBodyTimeout is 30 s.
+	DefaultBodyTimeout = 30 * time.Second
 )
 
 // Config shapes a Server. The zero value is valid.
@@ -27,6 +30,9 @@ type Config struct {
 	// LogLimit is how many calls, published messages and deliveries are kept;
 	// older ones are forgotten. Negative: none. Default: 100,000.
 	LogLimit int
+	// BodyTimeout is how long the body of a request on a port may take. Default:
+	// 30 s.
+	BodyTimeout time.Duration
 	// NoSignature writes a placeholder where the signature of an envelope goes,
 	// for tests that publish so much that signing (below a millisecond each) shows.
 	// Default: envelopes are signed with RSA as on AWS.
@@ -68,6 +74,9 @@ func New(cfg Config, queues Queues) *Server {
 	}
 	if cfg.LogLimit == 0 {
 		cfg.LogLimit = DefaultLogLimit
+	}
+	if cfg.BodyTimeout == 0 {
+		cfg.BodyTimeout = DefaultBodyTimeout
 	}
 	if queues == nil {
 		queues = noQueues{}

@@ -61,41 +61,42 @@ func (s *Server) Permit(queueARN, sid string, statement map[string]any) error {
 
 // allow asks the tester's rule, the caller's policy and the queue's. The caller
 // holds the lock.
-func (s *Server) allow(c *call, q *queue) error {
-	if err := s.allowOwn(c, q.arn); err != nil {
+func (s *Server) allow(c *call, q *queue) error { return s.allowTo(c, iamAction(c.action), q) }
+
+// allowTo is allow for one of the several actions that a call needs.
+func (s *Server) allowTo(c *call, action string, q *queue) error {
+	if err := s.allowOwn(c, action, q.arn); err != nil {
 		return err
 	}
-	action := iamAction(c.action)
 	allowed, denied := q.settings.access.ask(c.id, true, action, q.arn)
 	switch {
 	case denied:
-		return refuse(c, q.arn, "with an explicit deny in a resource-based policy")
+		return refuse(c, action, q.arn, "with an explicit deny in a resource-based policy")
 	case c.id.account != q.key.account && (!allowed || !slices.Contains(grantable, action)):
-		return refuse(c, q.arn, "because no resource-based policy allows the sqs:"+strings.ToLower(action)+" action")
+		return refuse(c, action, q.arn, "because no resource-based policy allows the sqs:"+strings.ToLower(action)+" action")
 	}
 	return nil
 }
 
 // allowOwn is allow for calls that are not about a queue that exists.
-func (s *Server) allowOwn(c *call, arn string) error {
-	action := iamAction(c.action)
+func (s *Server) allowOwn(c *call, action, arn string) error {
 	if s.authorize != nil {
 		if err := s.authorize(action, arn); err != nil {
-			return refuse(c, arn, err.Error())
+			return refuse(c, action, arn, err.Error())
 		}
 	}
 	if p := s.bound[c.id.accessKey]; p != nil {
 		switch allowed, denied := p.ask(c.id, false, action, arn); {
 		case denied:
-			return refuse(c, arn, "with an explicit deny in an identity-based policy")
+			return refuse(c, action, arn, "with an explicit deny in an identity-based policy")
 		case !allowed:
-			return refuse(c, arn, "because no identity-based policy allows the sqs:"+strings.ToLower(action)+" action")
+			return refuse(c, action, arn, "because no identity-based policy allows the sqs:"+strings.ToLower(action)+" action")
 		}
 	}
 	return nil
 }
 
-func refuse(c *call, arn, why string) error {
+func refuse(c *call, action, arn, why string) error {
 	return errAccessDenied.with("User: %s is not authorized to perform: sqs:%s on resource: %s %s",
-		c.id.principal(), strings.ToLower(iamAction(c.action)), arn, why)
+		c.id.principal(), strings.ToLower(action), arn, why)
 }

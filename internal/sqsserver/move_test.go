@@ -280,3 +280,52 @@ func TestMessageMoveTask(t *testing.T) {
 		wantCode(b, err, "InvalidParameterValue")
 	})
 }
+
+// A task works in its caller's name, so its policy has to let it do all of that.
+func TestAMoveTaskNeedsAllOfItsPermissions(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	_, dlq := b.queue("dlq")
+	_, orders := b.source("orders", dlq)
+	_, other := b.queue("other")
+	worker := clientOf(b.server, "WORKER", "us-east-1")
+	start := func(destination string, lacks string) error {
+		b.Helper()
+		statements := []string{}
+		for _, permission := range []string{
+			"StartMessageMoveTask " + dlq, "ReceiveMessage " + dlq, "DeleteMessage " + dlq, "GetQueueAttributes " + dlq, "SendMessage " + orders, "SendMessage " + other,
+		} {
+			if action, arn, _ := strings.Cut(permission, " "); permission != lacks {
+				statements = append(statements, `{"Effect":"Allow","Action":"sqs:`+action+`","Resource":"`+arn+`"}`)
+			}
+		}
+		if err := b.server.Bind("WORKER", `{"Statement":[`+strings.Join(statements, ",")+`]}`); err != nil {
+			b.Fatal(err)
+		}
+		in := &sqs.StartMessageMoveTaskInput{SourceArn: &dlq}
+		if destination != "" {
+			in.DestinationArn = &destination
+		}
+		_, err := worker.StartMessageMoveTask(b.Context(), in)
+		return err
+	}
+	for _, c := range []struct{ destination, lacks string }{
+		{"", "StartMessageMoveTask " + dlq},
+		{"", "ReceiveMessage " + dlq},
+		{"", "DeleteMessage " + dlq},
+		{"", "GetQueueAttributes " + dlq},
+		{"", "SendMessage " + orders},
+		{other, "SendMessage " + other},
+	} {
+		err := start(c.destination, c.lacks)
+		action, arn, _ := strings.Cut(c.lacks, " ")
+		if code(err) != "AccessDenied" || !strings.Contains(err.Error(), "sqs:"+strings.ToLower(action)+" on resource: "+arn+" ") {
+			t.Errorf("without %s: %v", c.lacks, err)
+		}
+	}
+	for destination, lacks := range map[string]string{"": "SendMessage " + other, other: "SendMessage " + orders} {
+		if err := start(destination, lacks); err != nil {
+			t.Errorf("to %q: %v", destination, err)
+		}
+	}
+}

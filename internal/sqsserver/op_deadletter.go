@@ -1,6 +1,10 @@
 package sqsserver
 
-import "time"
+import (
+	"cmp"
+	"slices"
+	"time"
+)
 
 // listDeadLetterSourceQueues is ListDeadLetterSourceQueues.
 type listDeadLetterSourceQueues struct {
@@ -44,8 +48,8 @@ func (r *listDeadLetterSourceQueues) serve(s *Server, c *call, w *jsonWriter) er
 	return nil
 }
 
-// sourcesOf is the queues that dead-letter into the one of an ARN. They are of
-// its account and region, so their names tell them apart.
+// sourcesOf is the queues that dead-letter into the one of an ARN, by their names:
+// they are of its account and region, so those tell them apart.
 func (s *Server) sourcesOf(arn string) []*queue {
 	var sources []*queue
 	for _, q := range s.queues {
@@ -53,5 +57,6 @@ func (s *Server) sourcesOf(arn string) []*queue {
 			sources = append(sources, q)
 		}
 	}
+	slices.SortFunc(sources, func(a, b *queue) int { return cmp.Compare(a.key.name, b.key.name) })
 	return sources
 }

@@ -35,6 +35,9 @@ func (r *startMessageMoveTask) serve(s *Server, c *call, w *jsonWriter) error {
 	if err := s.checkDestination(q, r.DestinationARN); err != nil {
 		return err
 	}
+	if err := s.allowMove(c, q, r.DestinationARN); err != nil {
+		return err
+	}
 	if q.activeMove() != nil {
 		return errUnsupported.with("There is already a task running. Only one active task is allowed for a source queue arn at a given time.")
 	}
@@ -59,6 +62,27 @@ func (s *Server) openARN(c *call, arn string, now time.Time) (*queue, error) {
 	}
 	q.advance(now)
 	return q, nil
+}
+
+// allowMove asks for what a task does in the caller's name, beside the task itself
+// (AWS, "Configuring queue permissions" of "Learn how to configure a dead-letter
+// queue redrive").
+func (s *Server) allowMove(c *call, from *queue, destination string) error {
+	for _, action := range []string{"ReceiveMessage", "DeleteMessage", "GetQueueAttributes"} {
+		if err := s.allowTo(c, action, from); err != nil {
+			return err
+		}
+	}
+	into := s.sourcesOf(from.arn)
+	if destination != "" {
+		into = []*queue{s.byARN(destination)}
+	}
+	for _, to := range into {
+		if err := s.allowTo(c, "SendMessage", to); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // checkDestination holds a task's destination against its source.

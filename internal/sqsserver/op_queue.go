@@ -37,7 +37,7 @@ func (r *createQueue) serve(s *Server, c *call, w *jsonWriter) error {
 	s.lock()
 	defer s.unlock()
 	key := queueKey{c.id.account, c.id.region, r.QueueName}
-	if err := s.allowOwn(c, key.arn()); err != nil {
+	if err := s.allowOwn(c, iamAction(c.action), key.arn()); err != nil {
 		return err
 	}
 	if err := s.create(key, r.Attributes, r.Tags, now); err != nil {
@@ -102,7 +102,7 @@ func (r *getQueueURL) serve(s *Server, c *call, w *jsonWriter) error {
 	defer s.unlock()
 	q := s.queues[key]
 	if q == nil {
-		if err := s.allowOwn(c, key.arn()); err != nil {
+		if err := s.allowOwn(c, iamAction(c.action), key.arn()); err != nil {
 			return err
 		}
 		return errNoQueue
@@ -131,7 +131,7 @@ func (r *listQueues) serve(s *Server, c *call, w *jsonWriter) error {
 	}
 	s.lock()
 	defer s.unlock()
-	if err := s.allowOwn(c, queueKey{c.id.account, c.id.region, "*"}.arn()); err != nil {
+	if err := s.allowOwn(c, iamAction(c.action), queueKey{c.id.account, c.id.region, "*"}.arn()); err != nil {
 		return err
 	}
 	var names []string
