@@ -63,7 +63,7 @@ func inProcess() Backend {
 // that they do not see each other's queues and topics. The account is the access key, where that is
 // 12 digits.
 func onNetwork(name string, clients Clients) Backend {
-	return Backend{Name: name, Case: func(t *testing.T, run func(*testing.T, Clients)) {
+	return Backend{Name: name, Tries: 3, Case: func(t *testing.T, run func(*testing.T, Clients)) {
 		account := credentials.NewStaticCredentialsProvider(fmt.Sprintf("%012d", rand.Int64N(1e12)), "test", "")
 		run(t, Clients{
 			sqs.New(clients.SQS.Options(), func(o *sqs.Options) { o.Credentials = account }),
@@ -72,15 +72,24 @@ func onNetwork(name string, clients Clients) Backend {
 	}}
 }
 
-// finish logs results, and writes them to the file named by HOLDFAST_CONFORMANCE_REPORT.
+// finish logs results, and writes them to the file named by HOLDFAST_CONFORMANCE_REPORT:
+// in the place where docs/testing.md has them, else as a file of its own.
 func finish(t *testing.T) func(*Result) {
 	return func(r *Result) {
 		t.Log(r)
 		results.add(r)
-		if path := os.Getenv("HOLDFAST_CONFORMANCE_REPORT"); path != "" {
-			if err := os.WriteFile(path, []byte(Markdown(results.all())), 0o644); err != nil {
-				t.Error(err)
+		path := os.Getenv("HOLDFAST_CONFORMANCE_REPORT")
+		if path == "" {
+			return
+		}
+		text := Markdown(results.all())
+		if was, err := os.ReadFile(path); err == nil {
+			if spliced, ok := splice(string(was), text); ok {
+				text = spliced
 			}
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Error(err)
 		}
 	}
 }

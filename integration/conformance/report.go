@@ -44,6 +44,20 @@ func Markdown(results []*Result) string {
 	return b.String()
 }
 
+// The lines between which docs/testing.md shows what a run printed.
+const (
+	reportBegins = "<!-- what follows was written by a run of integration/conformance -->\n\n"
+	reportEnds   = "\n<!-- what a run wrote ends here -->\n"
+)
+
+// splice puts a table between those lines of a document; ok is false where it has
+// no such lines.
+func splice(document, table string) (spliced string, ok bool) {
+	before, rest, begins := strings.Cut(document, reportBegins)
+	_, after, ends := strings.Cut(rest, reportEnds)
+	return before + reportBegins + table + reportEnds + after, begins && ends
+}
+
 // byReason gathers departures that have the same reason, in a fixed order.
 func (r *Result) byReason() []departures {
 	cases := map[string][]string{}

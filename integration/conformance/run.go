@@ -26,6 +26,11 @@ type Backend struct {
 	Case func(t *testing.T, run func(t *testing.T, clients Clients))
 	// Departures lists the cases that the backend does not meet.
 	Departures []Departure
+	// Tries is how often a case that fails is run, from the second time on while no
+	// other case runs: for backends in real time, where a busy machine makes a second
+	// of visibility pass before the next call. What then holds is said in the log.
+	// Default: 1.
+	Tries int
 	// Alone names cases that are run by themselves, before the others: those that spoil
 	// the backend for all queues while their own is there.
 	Alone []string
@@ -54,7 +59,8 @@ func Test(t *testing.T, b Backend, cases []Case, report func(*Result)) {
 		known[d.Case] = d
 	}
 	result := &Result{Backend: b.Name, Cases: len(cases)}
-	var mu sync.Mutex // guards result
+	var mu sync.Mutex       // guards result
+	var others sync.RWMutex // held for writing by a case that is to be alone
 	for _, one := range cases {
 		departure, departs := known[one.Name]
 		delete(known, one.Name)
@@ -62,13 +68,23 @@ func Test(t *testing.T, b Backend, cases []Case, report func(*Result)) {
 			if !slices.Contains(b.Alone, one.Name) {
 				t.Parallel() // which waits until all that are alone have ended
 			}
-			var problems []string
-			b.Case(t, func(t *testing.T, clients Clients) {
-				problems = (&Check{Clients: clients, tb: t}).run(one.Run)
-			})
+			try := func(lock sync.Locker) (wrong string) {
+				lock.Lock()
+				defer lock.Unlock()
+				var problems []string
+				b.Case(t, func(t *testing.T, clients Clients) {
+					problems = (&Check{Clients: clients, tb: t}).run(one.Run)
+				})
+				return judge(problems, departure, departs)
+			}
+			wrong := try(others.RLocker())
+			for n := 2; wrong != "" && n <= b.Tries; n++ {
+				t.Logf("try %d, alone, after: %s", n, wrong)
+				wrong = try(&others)
+			}
 			mu.Lock()
 			defer mu.Unlock()
-			switch wrong := judge(problems, departure, departs); {
+			switch {
 			case wrong != "":
 				t.Errorf("%s\nAWS documents it in %s", wrong, one.Doc)
 			case departs:

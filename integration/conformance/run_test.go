@@ -2,7 +2,10 @@ package conformance
 
 import (
 	"errors"
+	"fmt"
+	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -30,6 +33,66 @@ func TestCasesAreNamedAndSourced(t *testing.T) {
 	}
 	if len(seen) < 550 {
 		t.Errorf("%d cases", len(seen))
+	}
+}
+
+// A run fails where a case does otherwise than listed, so what a run that passed
+// printed follows from the lists.
+func TestTheGuideShowsWhatARunPrints(t *testing.T) {
+	t.Parallel()
+	expected := func(backend string, departed []Departure) *Result {
+		return &Result{Backend: backend, Cases: len(All()), Held: len(All()) - len(departed), Departed: departed}
+	}
+	guide, err := os.ReadFile("../../docs/testing.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, ok := splice(string(guide), Markdown([]*Result{
+		expected("LocalStack", LocalStackDepartures()), expected(inProcess().Name, nil), expected("sqstest on a port", nil),
+	}))
+	if !ok {
+		t.Fatal("docs/testing.md has no place for the table")
+	}
+	if diff := cmp.Diff(want, string(guide)); diff != "" {
+		t.Errorf("HOLDFAST_CONFORMANCE_REPORT=docs/testing.md make integration brings it up to date (-want +got):\n%s", diff)
+	}
+}
+
+func TestSplice(t *testing.T) {
+	t.Parallel()
+	const document = "before\n" + reportBegins + "old\n" + reportEnds + "after\n"
+	if got, ok := splice(document, "new\n"); !ok || got != strings.Replace(document, "old", "new", 1) {
+		t.Errorf("%v:\n%s", ok, got)
+	}
+	for _, without := range []string{"", "before", reportBegins, reportEnds + reportBegins} {
+		if _, ok := splice(without, "new"); ok {
+			t.Errorf("%q has a place", without)
+		}
+	}
+}
+
+func TestACaseThatFailsIsTriedAgainAlone(t *testing.T) {
+	t.Parallel()
+	client := sqstest.New(t).SQS()
+	var running, runs atomic.Int64
+	var result *Result
+	t.Run("suite", func(t *testing.T) { //nolint:paralleltest // what follows needs its end
+		var cases []Case
+		for i := range 20 {
+			cases = append(cases, Case{Name: fmt.Sprintf("Case/%d", i), Doc: "here", Run: func(c *Check) {
+				others := running.Add(1) - 1
+				defer running.Add(-1)
+				if i == 7 && runs.Add(1) < 3 {
+					c.errorf("not yet")
+				} else if i == 7 && others > 0 {
+					c.errorf("%d others run", others)
+				}
+			}})
+		}
+		Test(t, Backend{Name: "b", Tries: 3, Case: func(t *testing.T, run func(*testing.T, Clients)) { run(t, Clients{SQS: client}) }}, cases, func(r *Result) { result = r })
+	})
+	if runs.Load() != 3 || result.Held != 20 {
+		t.Errorf("%d runs, %d cases hold", runs.Load(), result.Held)
 	}
 }
 
