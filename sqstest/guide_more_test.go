@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -141,5 +143,41 @@ func TestTheGuideShowsWhatIsTestedHere(t *testing.T) {
 	}
 	if shown < 6 {
 		t.Errorf("%d blocks of Go", shown)
+	}
+}
+
+// The first block of docs/testing.md is all that a new module needs.
+func TestTheGuideWorksInAnEmptyModule(t *testing.T) {
+	t.Parallel()
+	guide, err := os.ReadFile("../docs/testing.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, code, begins := strings.Cut(string(guide), "\n```go\n")
+	code, _, ends := strings.Cut(code, "\n```\n")
+	if !begins || !ends {
+		t.Fatal("the guide shows no code")
+	}
+	module := t.TempDir()
+	if err := os.WriteFile(filepath.Join(module, "orders_test.go"), []byte(code+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	here, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range []string{
+		"mod init example.com/orders", "mod edit -replace github.com/holdfast-go/holdfast=" + here, "mod tidy", "test -v ./...",
+	} {
+		cmd := exec.CommandContext(t.Context(), "go", strings.Split(args, " ")...)
+		cmd.Dir = module
+		cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=mod")
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("go %s: %v\n%s", args, err, out)
+		}
+		if strings.HasPrefix(args, "test") && !strings.Contains(string(out), "--- PASS: TestOrdersAreCharged") {
+			t.Errorf("go %s:\n%s", args, out)
+		}
 	}
 }

@@ -65,6 +65,34 @@ func TestTheDumpTellsWhatIsWhere(t *testing.T) {
 	})
 }
 
+// failing is a test that has failed, and notes what it logs.
+type failing struct {
+	testing.TB
+	failed bool
+	ends   []func()
+	logged string
+}
+
+func (f *failing) Failed() bool       { return f.failed }
+func (f *failing) Cleanup(end func()) { f.ends = append(f.ends, end) }
+func (f *failing) Log(args ...any)    { f.logged += fmt.Sprint(args...) }
+
+func TestAFailedTestGetsADumpOfItsServer(t *testing.T) {
+	t.Parallel()
+	for _, failed := range []bool{false, true} {
+		f := &failing{TB: t}
+		srv := sqstest.New(f)
+		srv.Queue(t, "orders").Send(t, "x")
+		f.failed = failed
+		for _, end := range f.ends {
+			end()
+		}
+		if got := strings.Contains(f.logged, "orders: 1 visible"); got != failed {
+			t.Errorf("failed %v, logged %q", failed, f.logged)
+		}
+	}
+}
+
 func TestTheLog(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, srv *sqstest.Server, client *sqs.Client) {

@@ -101,12 +101,12 @@ export AWS_ENDPOINT_URL=%s AWS_REGION=%s AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCES
 
 State is in memory and ends with this process. Ctrl-C ends it.
 `, url, url, *region)
-	return serve(ctx, listener, b)
+	return serve(ctx, listener, b, drain)
 }
 
-// serve answers requests until ctx ends. Long polls are cut then: they might take
-// 20 s, and hold nothing.
-func serve(ctx context.Context, l net.Listener, h http.Handler) error {
+// serve answers requests until ctx ends, and those under way for drain longer. Long
+// polls are cut then: they might take 20 s, and hold nothing.
+func serve(ctx context.Context, l net.Listener, h http.Handler, drain time.Duration) error {
 	polls, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
 	server := &http.Server{
