@@ -185,3 +185,16 @@ func ExampleFilterBody() {
 	// {"total": 150}
 	// filtered: the filter policy (MessageBody): "total" is 50 and fits none of 1 values
 }
+
+// On AWS a policy that was just set takes up to a minute to be seen: what is published
+// at once is lost.
+func ExamplePolicySpread() {
+	srv := sqstest.New(t, sqstest.PolicySpread(time.Minute))
+	orders := srv.Queue(t, "orders", sqstest.QueueAttribute("Policy", `{"Statement": {"Effect": "Allow",
+		"Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage", "Resource": "*"}}`))
+	events := srv.Topic(t, "events")
+	events.Subscribe(t, orders, sqstest.NoPermission())
+	id := events.Publish(t, "too early")
+	fmt.Println(orders.Depth().Visible, strings.HasPrefix(events.Why(id, orders), "lost: AccessDenied"))
+	// Output: 0 true
+}
