@@ -1,0 +1,190 @@
+package producer_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/holdfast-go/holdfast/producer"
+	"github.com/holdfast-go/holdfast/sqstest"
+)
+
+func TestClose(t *testing.T) {
+	t.Parallel()
+	t.Run("sends what lingers, and takes nothing more", closeFlushes)
+	t.Run("waits for messages that are tried again", closeWaits)
+	t.Run("gives each sender its result when its context ends", closeCut)
+	t.Run("before the first message does nothing", closeUnused)
+	t.Run("while senders cancel loses nobody's result", closeWhileCancelled)
+}
+
+func closeFlushes(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		srv := sqstest.New(t)
+		q := srv.Queue(t, "orders")
+		p := to(t, srv, q, producer.Config{Linger: time.Second})
+		done := make(chan []error)
+		go func() { done <- each(context.Background(), p, texts(5)) }()
+		synctest.Wait()
+		var err error
+		if spent := took(func() { err = p.Close(t.Context()) }); err != nil || spent != 0 {
+			t.Errorf("Close took %v and returned %v, want it not to linger", spent, err)
+		}
+		if err := errors.Join(<-done...); err != nil || len(bodies(q)) != 5 {
+			t.Errorf("%d messages, error %v", len(bodies(q)), err)
+		}
+		if err := p.Send(t.Context(), producer.Message{Body: "late"}); !errors.Is(err, producer.ErrClosed) {
+			t.Errorf("Send after Close: %v", err)
+		}
+		if _, err := p.SendBatch(t.Context(), texts(2)); !errors.Is(err, producer.ErrClosed) {
+			t.Errorf("SendBatch after Close: %v", err)
+		}
+		if err := p.Close(t.Context()); err != nil {
+			t.Errorf("a second Close: %v", err)
+		}
+	})
+}
+
+func closeWaits(t *testing.T) {
+	for _, name := range []string{"orders", "orders.fifo"} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				srv := sqstest.New(t)
+				q := srv.Queue(t, name)
+				p := to(t, srv, q, producer.Config{})
+				srv.Fail("SendMessageBatch", sqstest.Throttle, sqstest.Times(5))
+				msgs := texts(30)
+				for i := range msgs {
+					msgs[i].GroupID = "g"
+				}
+				done := make(chan error)
+				go func() {
+					_, err := p.SendBatch(context.Background(), msgs)
+					done <- err
+				}()
+				time.Sleep(10 * time.Millisecond)
+				if err := p.Close(t.Context()); err != nil {
+					t.Error(err)
+				}
+				if err := <-done; err != nil || len(bodies(q)) != 30 {
+					t.Errorf("%d messages, error %v", len(bodies(q)), err)
+				}
+			})
+		})
+	}
+}
+
+func closeCut(t *testing.T) {
+	for _, name := range []string{"orders", "orders.fifo"} {
+		for what, inject := range map[string]func(*sqstest.Server){
+			"throttled": func(s *sqstest.Server) { s.Fail("SendMessageBatch", sqstest.Throttle) },
+			"hanging":   func(s *sqstest.Server) { s.Hang("SendMessageBatch") },
+		} {
+			t.Run(name+" "+what, func(t *testing.T) {
+				inBubble(t, func(t *testing.T) {
+					srv := sqstest.New(t)
+					p, err := producer.New(srv.SQS(), srv.Queue(t, name).URL, producer.Config{Concurrency: 2})
+					if err != nil {
+						t.Fatal(err)
+					}
+					inject(srv)
+					msgs := texts(100)
+					for i := range msgs {
+						msgs[i].GroupID = fmt.Sprint(i % 30)
+					}
+					done := make(chan []error)
+					go func() { done <- each(context.Background(), p, msgs) }()
+					time.Sleep(time.Second)
+					ctx, cancel := context.WithTimeoutCause(t.Context(), 2*time.Second, errTest)
+					defer cancel()
+					spent := took(func() { err = p.Close(ctx) })
+					if !errors.Is(err, producer.ErrClosed) || !errors.Is(err, errTest) || !strings.Contains(err.Error(), "100 messages not sent") || spent != 2*time.Second {
+						t.Errorf("Close took %v and returned %v, want it to give up after 2 s", spent, err)
+					}
+					unconfirmed := 0
+					for i, err := range <-done {
+						if !errors.Is(err, producer.ErrClosed) {
+							t.Errorf("message %d: %v", i, err)
+						}
+						if errors.Is(err, producer.ErrUnconfirmed) {
+							unconfirmed++
+						}
+					}
+					if (unconfirmed > 0) != (what == "hanging") || unconfirmed > 20 {
+						t.Errorf("%d are in doubt, want those under way and no others", unconfirmed)
+					}
+					if s := p.Stats(); s.Pending != 0 || s.PendingBytes != 0 {
+						t.Errorf("pending are %d", s.Pending)
+					}
+				})
+			})
+		}
+	}
+}
+
+func closeUnused(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		srv := sqstest.New(t)
+		p, err := producer.New(srv.SQS(), "orders", producer.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if err := p.Send(t.Context(), producer.Message{Body: "x"}); !errors.Is(err, producer.ErrClosed) || len(srv.Log()) != 0 {
+			t.Errorf("Send after Close: %v with %d calls", err, len(srv.Log()))
+		}
+	})
+}
+
+func closeWhileCancelled(t *testing.T) {
+	for _, name := range []string{"orders", "orders.fifo"} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				srv := sqstest.New(t)
+				q := srv.Queue(t, name)
+				p := to(t, srv, q, producer.Config{Concurrency: 2})
+				srv.Delay("SendMessageBatch", 100*time.Millisecond, sqstest.OnReply())
+				srv.FailEntries("SendMessageBatch", "InternalError", false, sqstest.Probability(0.3, 1))
+				msgs := texts(200)
+				for i := range msgs {
+					msgs[i].GroupID = fmt.Sprint(i % 7)
+				}
+				ctx, cancel := context.WithCancel(t.Context())
+				done := make(chan []error)
+				go func() { done <- each(ctx, p, msgs) }()
+				time.AfterFunc(550*time.Millisecond, cancel)
+				time.Sleep(300 * time.Millisecond)
+				if err := p.Close(t.Context()); err != nil {
+					t.Error(err)
+				}
+				there := counts(q)
+				var ok, doubt, not int
+				for i, err := range <-done {
+					n := there[fmt.Sprint(i)]
+					switch {
+					case err == nil:
+						ok++
+						if n != 1 {
+							t.Errorf("message %d was sent and is there %d times", i, n)
+						}
+					case errors.Is(err, producer.ErrUnconfirmed):
+						doubt++
+					case !errors.Is(err, context.Canceled), n != 0:
+						t.Errorf("message %d is there %d times with %v", i, n, err)
+					default:
+						not++
+					}
+				}
+				if ok == 0 || doubt == 0 || not == 0 {
+					t.Errorf("%d sent, %d in doubt, %d not sent: want some of each", ok, doubt, not)
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,101 @@
+package producer
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	snstypes "github.com/aws/aws-sdk-go-v2/service/sns/types"
+	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/aws/smithy-go"
+)
+
+// fault is what an error of SQS or SNS means for a message.
+type fault uint8
+
+const (
+	// throttled: the request was not applied, and will be some other time.
+	throttled fault = iota
+	// lost: whether it was applied is not known. Broken connections, timeouts, 5xx.
+	lost
+	// denied: an operator must act.
+	denied
+	// missing: the target does not exist.
+	missing
+	// rejected: the request itself is wrong.
+	rejected
+)
+
+// again tells whether to try again.
+func (f fault) again() bool { return f == throttled || f == lost }
+
+// classify says what an error means. Typed errors are matched by type, since their
+// codes differ between AWS and emulators.
+func classify(err error) fault {
+	var entry *EntryError
+	if errors.As(err, &entry) {
+		if !entry.SenderFault || throttles(entry.Code) {
+			return throttled // the service says that this entry was not applied
+		}
+		if f := codeFault(entry.Code); f == denied || f == missing {
+			return f
+		}
+		return rejected
+	}
+	switch {
+	case is[*sqstypes.QueueDoesNotExist](err), is[*sqstypes.QueueDeletedRecently](err), is[*sqstypes.InvalidAddress](err), is[*snstypes.NotFoundException](err):
+		return missing
+	case is[*sqstypes.KmsThrottled](err), is[*snstypes.KMSThrottlingException](err), is[*sqstypes.RequestThrottled](err),
+		is[*snstypes.ThrottledException](err), is[*sqstypes.OverLimit](err):
+		return throttled
+	case is[*sqstypes.KmsAccessDenied](err), is[*sqstypes.KmsDisabled](err), is[*sqstypes.KmsNotFound](err), is[*sqstypes.KmsInvalidState](err),
+		is[*sqstypes.KmsInvalidKeyUsage](err), is[*sqstypes.KmsOptInRequired](err), is[*sqstypes.InvalidSecurity](err),
+		is[*snstypes.AuthorizationErrorException](err), is[*snstypes.InvalidSecurityException](err), is[*snstypes.KMSAccessDeniedException](err),
+		is[*snstypes.KMSDisabledException](err), is[*snstypes.KMSNotFoundException](err), is[*snstypes.KMSInvalidStateException](err), is[*snstypes.KMSOptInRequired](err):
+		return denied
+	}
+	var api smithy.APIError
+	if !errors.As(err, &api) {
+		return lost // also credentials that could not be had: they may be back soon
+	}
+	var reply *awshttp.ResponseError
+	status := 0
+	if errors.As(err, &reply) {
+		status = reply.HTTPStatusCode()
+	}
+	switch {
+	case throttles(api.ErrorCode()), status == http.StatusTooManyRequests:
+		return throttled
+	case api.ErrorFault() == smithy.FaultServer, status >= http.StatusInternalServerError:
+		return lost
+	}
+	return codeFault(api.ErrorCode())
+}
+
+func is[T error](err error) bool {
+	var target T
+	return errors.As(err, &target)
+}
+
+// throttles tells codes of throttling, which the SDK does not model as types, from
+// others.
+func throttles(code string) bool {
+	return strings.Contains(code, "Throttl") || strings.Contains(code, "RequestLimitExceeded") || strings.Contains(code, "TooManyRequests") ||
+		strings.HasSuffix(code, "SlowDown") || strings.HasSuffix(code, "OverLimit")
+}
+
+// codeFault classifies codes that are the client's fault.
+func codeFault(code string) fault {
+	switch code[strings.LastIndex(code, ".")+1:] {
+	case "ExpiredToken", "ExpiredTokenException", "RequestExpired", "RequestTimeTooSkewed":
+		return throttled // not applied, and the SDK may have better credentials next time
+	case "AccessDenied", "AccessDeniedException", "InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch",
+		"MissingAuthenticationToken", "MissingAuthenticationTokenException", "OptInRequired", "InvalidSecurityToken", "NotAuthorized",
+		"AuthFailure", "AuthorizationError", "KMSAccessDenied", "KmsAccessDenied", "KMSDisabled", "KmsDisabled":
+		return denied
+	case "NonExistentQueue", "QueueDoesNotExist", "NotFound":
+		return missing
+	}
+	return rejected
+}

@@ -1,0 +1,397 @@
+package producer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/holdfast-go/holdfast/internal/batch"
+	"github.com/holdfast-go/holdfast/internal/jitter"
+)
+
+const (
+	// callTimeout is how long one try of a request takes at most; then it goes to a
+	// new connection.
+	callTimeout = 10 * time.Second
+	// The waits between tries grow from the one to the other.
+	firstBackoff, lastBackoff = 50 * time.Millisecond, 5 * time.Second
+)
+
+// outbox holds what is taken and not yet sent. Messages wait in the batcher or, on
+// FIFO targets behind the first of their group, in its lane. Those that failed wait
+// for a timer.
+type outbox struct {
+	p            *Producer
+	limit        int // bytes that the target takes in a message
+	offloadAbove int
+	batcher      *batch.Batcher[*item]
+	newCall      func() (context.Context, context.CancelFunc)
+	cutCalls     func()
+
+	mu      sync.Mutex // guards all below, and items
+	lanes   map[string]*lane
+	pending int
+	items   item          // the root of a ring of all that are pending
+	closed  bool          // nothing more is taken
+	dead    bool          // nothing is tried again
+	idle    chan struct{} // closed when nothing is pending; nil when nobody waits
+}
+
+// lane is the messages of one group in their order. The first is queued, flying or
+// resting; the others are laned.
+type lane struct {
+	group string
+	items []*item
+}
+
+type state uint8
+
+const (
+	laned   state = iota // behind the first of its lane
+	queued               // in the batcher
+	flying               // in a request under way
+	resting              // waits to be tried again
+	settled
+)
+
+// item is one message on its way. Fields below mu are guarded by outbox.mu.
+type item struct {
+	msg   Message
+	size  int
+	taken time.Time // where hooks ask for it
+	lane  *lane
+	done  chan struct{} // closed when result stands
+
+	// mu (of the outbox)
+	state    state
+	left     bool // its sender does not wait any more
+	attempts int
+	doubt    bool // a try may have been applied
+	last     error
+	result   Result
+
+	next, prev *item // among those pending
+}
+
+func newOutbox(p *Producer, limit int) *outbox {
+	o := &outbox{p: p, limit: limit, offloadAbove: limit}
+	o.items.next, o.items.prev = &o.items, &o.items
+	if p.cfg.OffloadAbove > 0 {
+		o.offloadAbove = min(limit, p.cfg.OffloadAbove)
+	}
+	if p.to.fifo {
+		o.lanes = make(map[string]*lane)
+	}
+	calls, cut := context.WithCancelCause(context.Background())
+	o.newCall = func() (context.Context, context.CancelFunc) { return context.WithTimeout(calls, callTimeout) }
+	o.cutCalls = func() { cut(ErrClosed) }
+	bytes := maxMessage
+	if p.to.topic {
+		bytes = limit // of a topic it bounds the request too [PublishBatch]
+	}
+	o.batcher = batch.New(batch.Config[*item]{
+		Size: maxBatch, Bytes: bytes, Weigh: func(it *item) int { return it.size },
+		Linger: max(0, p.cfg.Linger), Workers: p.cfg.Concurrency, Flush: o.flush,
+	})
+	return o
+}
+
+// add takes an item; false after close.
+func (o *outbox) add(it *item) bool {
+	if o.p.cfg.Hooks.Sent != nil {
+		it.taken = time.Now()
+	}
+	it.state = queued
+	o.mu.Lock()
+	if o.closed {
+		o.mu.Unlock()
+		return false
+	}
+	o.pending++
+	it.prev, it.next = o.items.prev, &o.items
+	it.prev.next, it.next.prev = it, it
+	if o.lanes != nil {
+		l := o.lanes[it.msg.GroupID]
+		if l == nil {
+			l = &lane{group: it.msg.GroupID}
+			o.lanes[l.group] = l
+		} else {
+			it.state = laned
+		}
+		it.lane = l
+		l.items = append(l.items, it)
+	}
+	first := it.state == queued
+	o.mu.Unlock()
+	if first {
+		o.batcher.Add(it)
+	}
+	return true
+}
+
+// await waits for the result of an item, as long as w does.
+func (o *outbox) await(ctx context.Context, w *waiter, it *item) Result {
+	if gone := w.wait(ctx, it.done, nil); gone != nil {
+		var after settling
+		o.mu.Lock()
+		o.abandon(it, gone, &after)
+		o.mu.Unlock()
+		after.do(o)
+	}
+	<-it.done
+	return it.result
+}
+
+// abandon gives an item its result when its sender waits no more. What is queued or
+// under way keeps its place, and its room in the budget, until it comes to the
+// front. Call with mu held.
+func (o *outbox) abandon(it *item, why error, after *settling) {
+	if it.state == settled || it.left {
+		return
+	}
+	if it.last != nil {
+		why = fmt.Errorf("%w; the last try: %w", why, it.last)
+	}
+	r := Result{Err: &SendError{Target: o.p.to.name, Attempts: it.attempts, Unconfirmed: it.doubt || it.state == flying, Err: why}}
+	switch it.state {
+	case queued, flying:
+		it.left = true
+		it.result = r
+		close(it.done)
+	default:
+		o.settle(it, r, after)
+	}
+}
+
+// settling is what is to be done without the lock after items were settled.
+type settling struct {
+	items  int
+	weight int64
+	next   []*item // first of their lanes now
+	told   []*item
+}
+
+// settle gives an item its result and lets its lane go on. Call with mu held.
+func (o *outbox) settle(it *item, r Result, after *settling) {
+	if !it.left {
+		it.result = r
+		close(it.done)
+	}
+	if l := it.lane; l != nil {
+		o.leave(l, it, after)
+	}
+	it.state = settled
+	it.prev.next, it.next.prev = it.next, it.prev
+	o.pending--
+	after.items++
+	after.weight += int64(it.size)
+	after.told = append(after.told, it)
+	if o.pending == 0 && o.idle != nil {
+		close(o.idle)
+		o.idle = nil
+	}
+}
+
+// leave takes an item off its lane. Call with mu held.
+func (o *outbox) leave(l *lane, it *item, after *settling) {
+	if it.state == laned {
+		i := slices.Index(l.items, it)
+		l.items = slices.Delete(l.items, i, i+1)
+		return
+	}
+	l.items[0] = nil
+	l.items = l.items[1:]
+	if len(l.items) == 0 {
+		delete(o.lanes, l.group)
+		return
+	}
+	l.items[0].state = queued
+	after.next = append(after.next, l.items[0])
+}
+
+func (s *settling) do(o *outbox) {
+	if s.items == 0 {
+		return
+	}
+	for _, it := range s.told {
+		sent := &o.p.stats.sent
+		if it.result.Err != nil {
+			sent = &o.p.stats.failed
+		}
+		sent.Add(1)
+		if f := o.p.cfg.Hooks.Sent; f != nil {
+			call(o.p, f, SentEvent{Message: &it.msg, Result: it.result, Attempts: it.attempts, Took: time.Since(it.taken)})
+		}
+	}
+	o.p.budget.Release(s.items, s.weight)
+	for _, it := range s.next {
+		o.batcher.Add(it)
+	}
+}
+
+// flush sends up to ten items in one request.
+func (o *outbox) flush(items []*item) {
+	var after settling
+	live := make([]*item, 0, len(items))
+	o.mu.Lock()
+	for _, it := range items {
+		if it.left {
+			o.settle(it, it.result, &after)
+			continue
+		}
+		it.state = flying
+		it.attempts++
+		live = append(live, it)
+	}
+	o.mu.Unlock()
+	after.do(o)
+	if len(live) == 0 {
+		return
+	}
+	results := make([]Result, len(live))
+	err := o.send(live, results)
+	if err != nil && len(live) > 1 && classify(err) == rejected {
+		// One message may be to blame for the refusal of all.
+		for i := range live {
+			if err := o.send(live[i:i+1], results[i:i+1]); err != nil {
+				results[i] = Result{Err: err}
+			}
+		}
+	} else if err != nil {
+		for i := range results {
+			results[i] = Result{Err: err}
+		}
+	}
+	o.sort(live, results)
+}
+
+// send makes one request.
+func (o *outbox) send(items []*item, results []Result) error {
+	ctx, cancel := o.newCall()
+	defer cancel()
+	began := time.Now()
+	err := o.p.t.send(ctx, items, results)
+	o.p.stats.calls.Add(1)
+	if err != nil {
+		o.p.stats.callErrors.Add(1)
+	}
+	if f := o.p.cfg.Hooks.Called; f != nil {
+		e := CalledEvent{Messages: len(items), Err: err, Took: time.Since(began)}
+		for i := range results {
+			if err != nil || results[i].Err != nil {
+				e.Failed++
+			}
+		}
+		call(o.p, f, e)
+	}
+	return err
+}
+
+// sort goes through the answers to a request: what was accepted or refused is over,
+// the rest is tried again, together, after one wait.
+func (o *outbox) sort(items []*item, results []Result) {
+	var after settling
+	var again []*item
+	var wait time.Duration
+	o.mu.Lock()
+	for i, it := range items {
+		err := results[i].Err
+		if err == nil {
+			o.settle(it, results[i], &after)
+			continue
+		}
+		f := classify(err)
+		it.doubt = it.doubt || f == lost
+		it.last = err
+		if wait == 0 {
+			wait = jitter.Equal(firstBackoff, lastBackoff, it.attempts)
+		}
+		if f.again() && !it.left && !o.dead {
+			it.state = resting
+			again = append(again, it)
+			continue
+		}
+		o.settle(it, Result{Err: o.givenUp(it, f, err)}, &after)
+	}
+	o.mu.Unlock()
+	after.do(o)
+	if len(again) > 0 {
+		o.p.stats.retries.Add(int64(len(again)))
+		time.AfterFunc(wait, func() { o.requeue(again) })
+	}
+}
+
+// requeue ends the rest of items.
+func (o *outbox) requeue(items []*item) {
+	o.mu.Lock()
+	items = slices.DeleteFunc(items, func(it *item) bool { return it.state != resting })
+	for _, it := range items {
+		it.state = queued
+	}
+	o.mu.Unlock()
+	for _, it := range items {
+		o.batcher.Add(it)
+	}
+}
+
+// givenUp is why an item is not tried again.
+func (o *outbox) givenUp(it *item, f fault, err error) error {
+	switch {
+	case o.dead:
+		err = fmt.Errorf("%w; the last try: %w", ErrClosed, err)
+	case !f.again(): // else its sender has gone, and has its result
+		err = o.p.to.explain(o.p.to.action(), err)
+	}
+	return &SendError{Target: o.p.to.name, Attempts: it.attempts, Unconfirmed: it.doubt, Err: err}
+}
+
+// close sends what is pending. When ctx ends before, it gives up on it.
+func (o *outbox) close(ctx context.Context) error {
+	o.mu.Lock()
+	o.closed = true
+	idle := o.idle
+	if idle == nil {
+		idle = make(chan struct{})
+		if o.pending == 0 {
+			close(idle)
+		} else {
+			o.idle = idle
+		}
+	}
+	o.mu.Unlock()
+	flushed := make(chan error, 1)
+	go func() { flushed <- o.batcher.Close(context.WithoutCancel(ctx)) }() // ends lingering
+	var err error
+	select {
+	case <-idle:
+	case <-ctx.Done():
+		if left := o.abort(); left > 0 {
+			err = fmt.Errorf("%w with %d messages not sent: %w", ErrClosed, left, context.Cause(ctx))
+		}
+		o.cutCalls()
+		<-idle
+	}
+	o.cutCalls() // nothing is under way: this only frees its context
+	return errors.Join(err, <-flushed, o.batcher.Close(context.WithoutCancel(ctx)))
+}
+
+// abort gives up on all that is pending and returns how much that was.
+func (o *outbox) abort() (left int) {
+	var after settling
+	o.mu.Lock()
+	o.dead = true
+	for it := o.items.next; it != &o.items; {
+		next := it.next
+		if !it.left {
+			left++
+		}
+		o.abandon(it, ErrClosed, &after)
+		it = next
+	}
+	o.mu.Unlock()
+	after.do(o)
+	return left
+}

@@ -1,0 +1,349 @@
+// Package producer sends messages to an SQS queue or an SNS topic.
+//
+// What many goroutines send at once is gathered into requests of ten, and each gets
+// its own result. A message that the service failed to take is tried again with a
+// jittered backoff, and those that it took in the same request are not; one that it
+// refuses is returned to its sender at once. What is taken and not yet sent is
+// bounded in messages and in bytes.
+//
+// # Delivery
+//
+// A nil error says that SQS or SNS has the message. It may have it twice: when the
+// reply to a request is lost the message is tried again. On FIFO targets it has a
+// deduplication id that is made once, so that such a try changes nothing; elsewhere
+// give it a Key, and consumers with idempotency do its work once.
+//
+// On FIFO targets the messages of a group arrive in the order in which they were
+// handed to Send or SendBatch: while one of a group is under way or waits to be tried
+// again, nothing later of that group is sent. A request therefore never carries two
+// messages of one group, since the first could fail and the second not. One that is
+// given up leaves a gap, and its followers go on.
+//
+// # Reading order
+//
+// producer.go is what senders call, message.go and validate.go what a message is and
+// must be, outbox.go gathers, orders and tries again, queue.go and topic.go speak to
+// SQS and SNS, fault.go says what their errors mean.
+package producer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/holdfast-go/holdfast/internal/batch"
+	"github.com/holdfast-go/holdfast/internal/jitter"
+)
+
+// Producer sends to one queue or topic. Make one with New; one serves a whole
+// process, since gathering needs company. Its methods are safe for concurrent use.
+type Producer struct {
+	cfg    Config
+	to     target
+	t      transport
+	chain  Sender
+	budget *batch.Budget
+	stats  counters
+
+	opening chan struct{} // held by the one who opens
+	box     atomic.Pointer[outbox]
+
+	closeOnce sync.Once
+	closing   chan struct{} // closed when nothing more is taken
+}
+
+// New makes a producer to target: a queue by name, URL or ARN, or a topic by ARN.
+// client is an SQSAPI where target is a queue and an SNSAPI where it is a topic. New
+// validates everything, does no I/O and returns all problems joined, a *ConfigError
+// for each. The target is looked for by the first Send.
+func New(client any, target string, cfg Config) (*Producer, error) {
+	p := &Producer{cfg: cfg.withDefaults(), opening: make(chan struct{}, 1), closing: make(chan struct{})}
+	errs := []error{p.cfg.validate()}
+	var err error
+	if p.to, err = parseTarget(target); err != nil {
+		errs = append(errs, &ConfigError{Field: "target", Value: strconv.Quote(target), Bound: err.Error()})
+	} else if p.t, err = p.transport(client); err != nil {
+		errs = append(errs, err)
+	}
+	if r := region(client); r != "" && p.to.region != "" && r != p.to.region {
+		errs = append(errs, &ConfigError{Field: "target", Value: strconv.Quote(target), Bound: fmt.Sprintf("in the client's region %s, not in %s", r, p.to.region)})
+	} else if p.to.region == "" {
+		p.to.region = r
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	p.budget = batch.NewBudget(p.cfg.MaxPending, p.cfg.MaxPendingBytes)
+	p.chain = chain(SenderFunc(p.deliver), p.cfg.Middleware)
+	return p, nil
+}
+
+// Send sends one message and waits until SQS or SNS has it. It returns a joined
+// *MessageError for each field that the target would refuse, else a *SendError that
+// says why the message was not sent, or not surely (ErrUnconfirmed): the cause of
+// ctx, Config.Timeout (context.DeadlineExceeded), ErrClosed, *AccessError,
+// *TargetError or what the service answered.
+//
+// When ctx ends, a message that is not under way is not sent any more.
+func (p *Producer) Send(ctx context.Context, m Message) error { return p.chain.Send(ctx, &m) }
+
+// deliver is the innermost Sender.
+func (p *Producer) deliver(ctx context.Context, m *Message) error {
+	w := p.newWaiter()
+	defer w.stop()
+	t := ticketFrom(ctx)
+	it, err := p.take(ctx, w, m)
+	t.enter()
+	if err != nil {
+		return err
+	}
+	r := p.box.Load().await(ctx, w, it)
+	if t != nil {
+		t.result = r
+	}
+	return r.Err
+}
+
+// SendBatch sends messages and waits until each has its result, in the order of
+// msgs. The error is nil where all were accepted, else a *BatchError. There may be
+// more than ten of them, and they share requests with what others send meanwhile.
+func (p *Producer) SendBatch(ctx context.Context, msgs []Message) ([]Result, error) {
+	results := make([]Result, len(msgs))
+	if len(p.cfg.Middleware) > 0 {
+		p.sendEach(ctx, msgs, results)
+	} else {
+		p.sendAll(ctx, msgs, results)
+	}
+	failed := &BatchError{Messages: len(msgs)}
+	for i := range results {
+		if err := results[i].Err; err != nil {
+			failed.Failed++
+			failed.errs = append(failed.errs, err)
+		}
+	}
+	if failed.Failed > 0 {
+		return results, failed
+	}
+	return results, nil
+}
+
+func (p *Producer) sendAll(ctx context.Context, msgs []Message, results []Result) {
+	w := p.newWaiter()
+	defer w.stop()
+	items := make([]*item, len(msgs))
+	for i := range msgs {
+		items[i], results[i].Err = p.take(ctx, w, &msgs[i])
+	}
+	for i, it := range items {
+		if it != nil {
+			results[i] = p.box.Load().await(ctx, w, it)
+		}
+	}
+}
+
+// sendEach sends each message through the middleware, in a goroutine of its own that
+// starts when the one before has its place in the order.
+func (p *Producer) sendEach(ctx context.Context, msgs []Message, results []Result) {
+	var wg sync.WaitGroup
+	for i := range msgs {
+		t := &ticket{entered: make(chan struct{})}
+		m := msgs[i]
+		wg.Go(func() {
+			defer t.enter()
+			err := p.chain.Send(context.WithValue(ctx, ticketKey{}, t), &m)
+			if results[i] = t.result; err != nil || t.result.Err != nil {
+				results[i].Err = err // the middleware has the last word
+			}
+		})
+		<-t.entered
+	}
+	wg.Wait()
+}
+
+// take checks a message and takes it into the outbox, when there is room.
+func (p *Producer) take(ctx context.Context, w *waiter, m *Message) (*item, error) {
+	if err := p.to.validate(m); err != nil {
+		return nil, err
+	}
+	if err := context.Cause(ctx); err != nil {
+		return nil, p.notSent(err)
+	}
+	box, err := p.open(ctx, w)
+	if err != nil {
+		return nil, p.notSent(err)
+	}
+	full, size := p.complete(*m, p.trace(ctx, m))
+	if p.cfg.Offload != nil && size > box.offloadAbove {
+		if full, size, err = p.offload(ctx, w, full); err != nil {
+			return nil, err
+		}
+	}
+	if err := p.to.fits(size, box.limit, p.cfg.Offload != nil); err != nil {
+		return nil, err
+	}
+	if wait := p.budget.Acquire(int64(size)); wait != nil {
+		if err := w.wait(ctx, wait.Granted, p.closing); err != nil {
+			p.budget.Cancel(wait)
+			return nil, p.notSent(err)
+		}
+	}
+	it := &item{msg: full, size: size, done: make(chan struct{})}
+	if !box.add(it) {
+		p.budget.Release(1, int64(size))
+		return nil, p.notSent(ErrClosed)
+	}
+	return it, nil
+}
+
+func (p *Producer) notSent(err error) error { return &SendError{Target: p.to.name, Err: err} }
+
+// offload puts the body elsewhere.
+func (p *Producer) offload(ctx context.Context, w *waiter, m Message) (Message, int, error) {
+	if len(m.Attributes) >= maxAttributes {
+		return m, 0, &MessageError{Field: "Attributes", Value: len(m.Attributes), Bound: "at most 9 with those of Key and ContentType, where the body is too large and put elsewhere"}
+	}
+	ctx, cancel := context.WithDeadline(ctx, w.end)
+	defer cancel()
+	pointer, name, value, err := p.cfg.Offload.Offload(ctx, m.Body)
+	if err != nil {
+		return m, 0, p.notSent(fmt.Errorf("its body of %d bytes could not be put elsewhere: %w", len(m.Body), err))
+	}
+	p.stats.offloaded.Add(1)
+	m.Body, m.Attributes = pointer, with(m.Attributes, name, value)
+	return m, sizeOf(m), nil
+}
+
+// open returns the outbox and finds the target before that, the first time. Errors
+// that mend themselves are tried again while w waits.
+func (p *Producer) open(ctx context.Context, w *waiter) (*outbox, error) {
+	if box := p.box.Load(); box != nil {
+		return box, nil
+	}
+	ctx, cancel := context.WithDeadlineCause(ctx, w.end, p.timeout())
+	defer cancel()
+	select {
+	case p.opening <- struct{}{}:
+		defer func() { <-p.opening }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	case <-p.closing:
+		return nil, ErrClosed
+	}
+	for try := 1; ; try++ {
+		if box := p.box.Load(); box != nil {
+			return box, nil
+		}
+		select {
+		case <-p.closing: // Close may wait for its turn, or have had it
+			return nil, ErrClosed
+		default:
+		}
+		limit, err := p.find(ctx)
+		switch {
+		case err == nil:
+			p.box.Store(newOutbox(p, limit)) //nolint:contextcheck // it outlives this Send
+			continue
+		case ctx.Err() != nil:
+			return nil, fmt.Errorf("%w; the last try: %w", context.Cause(ctx), err)
+		case !classify(err).again():
+			return nil, err
+		}
+		pause := time.NewTimer(jitter.Equal(firstBackoff, lastBackoff, try))
+		defer pause.Stop()
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w; the last try: %w", context.Cause(ctx), err)
+		case <-p.closing:
+			return nil, fmt.Errorf("%w; the last try: %w", ErrClosed, err)
+		}
+	}
+}
+
+// find finds the target and how much it takes.
+func (p *Producer) find(ctx context.Context) (limit int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	limit, err = p.t.open(ctx, p.cfg.MaxMessageBytes == 0)
+	if call := (*callError)(nil); errors.As(err, &call) {
+		reading := call.action == "sqs:GetQueueAttributes" || call.action == "sns:GetTopicAttributes"
+		if reading && classify(err) == denied {
+			p.cfg.Logger.Info("how much the target takes may not be read: its default is taken for it", "action", call.action, "target", p.to.name, "bytes", p.to.defaultLimit())
+			limit, err = 0, nil
+		} else {
+			err = p.to.explain(call.action, err)
+		}
+	}
+	switch {
+	case p.cfg.MaxMessageBytes > 0:
+		limit = p.cfg.MaxMessageBytes
+	case limit <= 0:
+		limit = p.to.defaultLimit()
+	}
+	return limit, err
+}
+
+// Close takes no more messages, sends those that were taken without waiting for
+// company, and returns when each has its result. When ctx ends before, what is left
+// fails with ErrClosed, requests under way are cut (their messages fail with
+// ErrUnconfirmed too), and the error tells how many there were. A second Close does
+// the same. No goroutine is left behind.
+func (p *Producer) Close(ctx context.Context) error {
+	p.closeOnce.Do(func() { close(p.closing) })
+	select {
+	case p.opening <- struct{}{}: // whoever opens sees closing and ends
+	case <-ctx.Done():
+		return p.notSent(context.Cause(ctx))
+	}
+	defer func() { <-p.opening }()
+	if box := p.box.Load(); box != nil {
+		return box.close(ctx)
+	}
+	return nil
+}
+
+func (p *Producer) timeout() error {
+	return fmt.Errorf("not sent within Config.Timeout (%v): %w", p.cfg.Timeout, context.DeadlineExceeded)
+}
+
+// waiter is how long one call of Send waits: until its context ends, Config.Timeout
+// is over, or the producer is closed. It belongs to one goroutine.
+type waiter struct {
+	p     *Producer
+	end   time.Time
+	limit *time.Timer
+	gone  error // why it waits no more
+}
+
+func (p *Producer) newWaiter() *waiter {
+	return &waiter{p: p, end: time.Now().Add(p.cfg.Timeout), limit: time.NewTimer(p.cfg.Timeout)}
+}
+
+func (w *waiter) stop() { w.limit.Stop() }
+
+// wait returns nil once ready is closed. What is ready already needs no patience.
+func (w *waiter) wait(ctx context.Context, ready, closed <-chan struct{}) error {
+	select {
+	case <-ready:
+		return nil
+	default:
+	}
+	if w.gone != nil {
+		return w.gone
+	}
+	select {
+	case <-ready:
+		return nil
+	case <-ctx.Done():
+		w.gone = context.Cause(ctx)
+	case <-w.limit.C:
+		w.gone = w.p.timeout()
+	case <-closed:
+		w.gone = ErrClosed
+	}
+	return w.gone
+}
