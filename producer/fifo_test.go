@@ -147,7 +147,7 @@ func groupGoesOn(t *testing.T) {
 		for i := range 3 {
 			wg.Go(func() {
 				if i == 2 {
-					if err := p.Send(context.Background(), producer.Message{Body: "stays", GroupID: "h"}); err != nil {
+					if err := p.Send(context.WithoutCancel(ctx), producer.Message{Body: "stays", GroupID: "h"}); err != nil {
 						t.Errorf("the one that stays: %v", err)
 					}
 					return
