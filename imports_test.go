@@ -45,7 +45,7 @@ var importTable = []struct {
 	{"producer", []string{root, internal, awsCore, smithy, sqs, sns}},
 	{"idempotency", []string{root, module + "/idempotency/internal/..."}},
 	{"idempotency/internal/...", nil},
-	{"idempotency/redisstore", []string{module + "/idempotency", redis}},
+	{"idempotency/redisstore", []string{root, module + "/idempotency", redis}},
 	{"idempotency/storetest", []string{root, module + "/idempotency"}},
 	{"middleware", []string{root}},
 	{"claimcheck", []string{root, awsCore, s3}},

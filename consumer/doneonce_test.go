@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"sync"
 	"testing"
 	"time"
@@ -16,6 +15,7 @@ import (
 	"github.com/holdfast-go/holdfast/consumer"
 	"github.com/holdfast-go/holdfast/idempotency"
 	"github.com/holdfast-go/holdfast/idempotency/redisstore"
+	"github.com/holdfast-go/holdfast/internal/slack"
 	"github.com/holdfast-go/holdfast/sqstest"
 )
 
@@ -112,7 +112,7 @@ func TestDoneOnceAndFenced(t *testing.T) {
 			mini := miniredis.NewMiniRedis()
 			rdb := redis.NewClient(&redis.Options{
 				Addr:   "127.0.0.1:6379", // never dialled
-				Dialer: func(context.Context, string, string) (net.Conn, error) { return mini.Dial() },
+				Dialer: slack.Dialer(mini.Dial),
 			})
 			t.Cleanup(func() { _ = rdb.Close() })
 			doneOnce(t, 1_000, redisstore.New(rdb))

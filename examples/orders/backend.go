@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os/signal"
 	"strings"
@@ -20,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/holdfast-go/holdfast/internal/slack"
 	"github.com/holdfast-go/holdfast/internal/sqsserver"
 )
 
@@ -125,7 +125,7 @@ func (b *backend) openRedis(ctx context.Context, url string) error {
 		b.onClose(func(context.Context) error { mini.Close(); return nil })
 		// The address is never dialled, but a name in it would be looked up.
 		opts.Addr = "127.0.0.1:6379"
-		opts.Dialer = func(context.Context, string, string) (net.Conn, error) { return mini.Dial() }
+		opts.Dialer = slack.Dialer(mini.Dial)
 	} else {
 		parsed, err := redis.ParseURL(url)
 		if err != nil {

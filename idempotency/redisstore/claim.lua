@@ -1,5 +1,5 @@
 -- CLAIM token lease_ms ttl_ms payload_hash hard_ms life max_attempts alone
--- -> {class, fence, left_ms, hard_left_ms, attempts, duplicates, deadline, hard, deaths}
+-- -> class fence left_ms hard_left_ms attempts duplicates deadline hard deaths
 local token, lease, ttl, phash = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local hard, life, most, alone = tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[7]), ARGV[8]
 
@@ -11,16 +11,16 @@ local now = math.floor(us / 1000)
 
 -- What is told of whoever holds the key.
 local function holder(class, r)
-  return {class, r.fence, num(math.max(r.deadline - now, 0)), num(math.max(r.hard - now, 0)),
-    num(r.a), num(r.dups), num(r.deadline), num(r.hard), num(r.deaths)}
+  return tell(class, r.fence, num(math.max(r.deadline - now, 0)), num(math.max(r.hard - now, 0)),
+    num(r.a), num(r.dups), num(r.deadline), num(r.hard), num(r.deaths))
 end
 
 local class, fence, attempts, deaths = 'N', 0, 0, 0
 if v then
   -- Before any look at the state: a completed key must not answer for a payload
   -- that was never worked on.
-  if phash ~= '' and v.phash ~= '' and phash ~= v.phash then return {'M', v.fence} end
-  if v.s == 'C' then return {'C', v.fence} end
+  if phash ~= '' and v.phash ~= '' and phash ~= v.phash then return tell('M', v.fence) end
+  if v.s == 'C' then return tell('C', v.fence) end
   if v.s == 'P' then
     if v.token == token then
       -- The reply to this very claim was lost. Written again, so that a WAIT
@@ -44,7 +44,7 @@ if v then
   -- dead-lettered and moved back. It starts anew.
   if most > 0 and attempts >= most and v.life ~= life then attempts, deaths = 0, 0 end
   if deaths >= 2 and alone ~= '1' then
-    return {'A', v.fence, '0', '0', num(attempts), '0', '0', '0', num(deaths)}
+    return tell('A', v.fence, '0', '0', num(attempts), '0', '0', '0', num(deaths))
   end
 end
 

@@ -3,7 +3,6 @@ package redisstore_test
 import (
 	"context"
 	"errors"
-	"net"
 	"testing"
 	"time"
 
@@ -12,6 +11,7 @@ import (
 
 	"github.com/holdfast-go/holdfast/idempotency/redisstore"
 	"github.com/holdfast-go/holdfast/idempotency/storetest"
+	"github.com/holdfast-go/holdfast/internal/slack"
 )
 
 // rawRedis reaches behind the store.
@@ -43,11 +43,17 @@ func (r rawRedis) Delete(key string) error {
 	return r.rdb.Del(context.Background(), key).Err()
 }
 
+// slowly makes a store that gives a slow machine its time: under the race detector
+// miniredis takes seconds for a full batch.
+func slowly(rdb redis.UniversalClient) *redisstore.Store {
+	return redisstore.NewWithOptions(rdb, redisstore.Options{Timeout: 30 * time.Second})
+}
+
 func TestStoreConformsOnRedis(t *testing.T) {
 	t.Parallel()
 	rdb := realRedis(t)
 	storetest.Run(t, func(t *testing.T) storetest.Harness {
-		return storetest.Packed(redisstore.New(rdb), rawRedis{rdb})
+		return storetest.Packed(slowly(rdb), rawRedis{rdb})
 	})
 }
 
@@ -58,7 +64,7 @@ func TestStoreConformsOnMiniredis(t *testing.T) {
 	t.Parallel()
 	rdb := miniClient(t)
 	storetest.Run(t, func(t *testing.T) storetest.Harness {
-		return storetest.Packed(redisstore.New(rdb), rawRedis{rdb})
+		return storetest.Packed(slowly(rdb), rawRedis{rdb})
 	})
 }
 
@@ -66,7 +72,7 @@ func TestStoreConformsOnMiniredis(t *testing.T) {
 // no socket, so that it works in a synctest bubble.
 func miniClient(t testing.TB) *redis.Client {
 	mini := miniredis.NewMiniRedis()
-	rdb := redis.NewClient(options(func(context.Context, string, string) (net.Conn, error) { return mini.Dial() }))
+	rdb := redis.NewClient(options(slack.Dialer(mini.Dial)))
 	t.Cleanup(func() {
 		rdb.Close()
 		mini.Close()

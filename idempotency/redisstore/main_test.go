@@ -90,8 +90,8 @@ func options(dial func(ctx context.Context, network, addr string) (net.Conn, err
 		Addr:                  "127.0.0.1:6379", // never dialled: dial decides; see TestStoreInBubble
 		Dialer:                dial,
 		DialTimeout:           time.Second,
-		ReadTimeout:           5 * time.Second, // test machines are slow
-		WriteTimeout:          5 * time.Second,
+		ReadTimeout:           30 * time.Second, // test machines are slow
+		WriteTimeout:          30 * time.Second,
 		MaxRetries:            1,
 		ContextTimeoutEnabled: true,
 		PoolSize:              16,

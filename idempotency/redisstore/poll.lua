@@ -1,7 +1,6 @@
--- POLL -> {record, ttl_ms, clock in microseconds}; reads only. The record is ''
--- where there is none.
-local t = redis.call('TIME')
+-- POLL -> ttl_ms clock_in_microseconds record, or '' where there is none; reads only.
+-- The record comes last because it may be anything.
 local raw = redis.call('GET', KEYS[1])
-if not raw then return {'', '0', '0'} end
-return {raw, string.format('%.0f', redis.call('PTTL', KEYS[1])),
-  string.format('%.0f', tonumber(t[1]) * 1000000 + tonumber(t[2]))}
+if not raw then return '' end
+local t = redis.call('TIME')
+return string.format('%.0f %.0f ', redis.call('PTTL', KEYS[1]), tonumber(t[1]) * 1000000 + tonumber(t[2])) .. raw

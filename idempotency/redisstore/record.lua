@@ -52,3 +52,7 @@ end
 -- Writes a record with a time to live in milliseconds.
 local function save(v, ttl) redis.call('SET', key, pack(v), 'PX', ttl) end
 
+-- A reply is one string of fields: cheaper to make, to send and to read than an
+-- array.
+local function tell(...) return table.concat({...}, ' ') end
+
