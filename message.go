@@ -109,6 +109,9 @@ type Queue struct {
 	// DeadLetterARN is the dead-letter queue of the redrive policy; empty where
 	// there is none.
 	DeadLetterARN string
+	// DeadLetterRetention is the retention of the dead-letter queue; 0 where there is
+	// none, or where its attributes may not be read (sqs:GetQueueAttributes).
+	DeadLetterRetention time.Duration
 	// Visibility is the visibility timeout that the consumer asks for on each
 	// receive (not the queue's own default).
 	Visibility time.Duration

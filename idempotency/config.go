@@ -32,27 +32,56 @@ type Config struct {
 	// "idempotency-key"; it is asked where Key is nil or returns "". At most 256
 	// characters. Default: "", the key is derived.
 	KeyAttribute string
-	// DeriveMissingKey says what happens to a message that Key and KeyAttribute
-	// give no key. False dead-letters it with ErrNoKey, because the protection that
-	// was asked for is not there. True derives the key as for an unconfigured one:
-	// from the CloudEvents attributes (ce-source and ce-id, or ce_source and
-	// ce_id), else the event of EventBridge or S3 that the body is, else the SNS
-	// topic and message id, else the FIFO queue, group and deduplication id, else the
-	// SQS message id. The last two change when a message is moved back from a
-	// dead-letter queue. Default: false.
-	DeriveMissingKey bool
+	// Source says what the key is derived from where neither Key nor KeyAttribute is
+	// set, and under MissingKey DeriveKey. Default: SourceStrongest.
+	Source Source
+	// MissingKey says what happens to a message that Key and KeyAttribute give no key,
+	// or that does not have what Source asks for. Default: RejectUnkeyed.
+	MissingKey MissingKey
+	// ReplayEpoch, where it is set, is a part of every key: another value makes all
+	// work new. Set one, on all workers, before an archive of SNS is replayed or a
+	// dead-letter queue moved back in order to work on everything once more; what is
+	// still in the queue at that moment is worked on again as well. At most 64
+	// characters. Default: "", replays are recognized as what they are.
+	ReplayEpoch string
 
 	// SkipPayloadCheck leaves out the comparison of payloads. Otherwise the first 8
 	// bytes of the body's SHA-256 are kept with the key, and a message that comes
-	// with a known key and another body is dead-lettered with ErrMismatch.
-	// Default: false.
+	// with a known key and another body is a mismatch. Where the message came in an
+	// SNS envelope the body is what was in it, since each delivery has an envelope of
+	// its own. Default: false.
 	SkipPayloadCheck bool
+	// Mismatch says what happens to a mismatch. Default: RejectMismatch.
+	Mismatch Mismatch
+
+	// MaxAttempts is how many runs of a message may fail, or end its process while it
+	// runs alone, before it is dead-lettered. It should be 3 or more below the
+	// maxReceiveCount of the queue: two deaths beside others, and the receive that
+	// finds the attempts used up, are not attempts. 0 takes the default; at most 1,000.
+	// Default: maxReceiveCount - 3, but no less than 3 or maxReceiveCount itself;
+	// without a redrive policy no bound.
+	MaxAttempts int
+	// Poison says who dead-letters a message whose attempts are used up.
+	// Default: Explicit.
+	Poison Poison
+	// Process is what runs together and would die together; a message that killed two
+	// processes runs alone in it. Only simulations of several processes in one need
+	// to set it. Default: nil, the whole program.
+	Process *Process
+
+	// Mode says whether duplicates are suppressed or only told. Default: Enforce.
+	Mode Mode
+	// LocalDone is how many completed keys are remembered in this process, for 10
+	// minutes, some 100 bytes each, so that their duplicates cost no round trip. 0
+	// takes the default, -1 remembers none; at most 10,000,000. Default: 10,000.
+	LocalDone int
 
 	// DoneTTL is how long a completed key is remembered. It must outlive every copy
 	// of its message: in the queue, in the dead-letter queue, and in the queue again
 	// after a redrive. Each key takes about 220 bytes of Redis for this long. 0
 	// takes the default, less than 1 minute is an error. Default: twice the queue's
-	// retention, 14 days and 1 hour.
+	// retention, that of its dead-letter queue (14 days where it is not known) and 1
+	// hour; the queue's retention and 1 hour where it has no dead-letter queue.
 	DoneTTL time.Duration
 	// PostDeleteTTL shortens DoneTTL once the message is surely deleted, to save
 	// memory: what can still come then is a copy that SQS delivers after the delete,
@@ -87,6 +116,7 @@ const (
 	defaultPrefix       = "hf"
 	defaultMargin       = 5 * time.Second
 	defaultStoreTimeout = time.Second
+	defaultLocalDone    = 10_000
 	// longestRetention is that of SQS; it stands in for a retention not known.
 	longestRetention = 14 * 24 * time.Hour
 )
@@ -103,6 +133,12 @@ func (c Config) withDefaults() Config {
 	}
 	if c.StoreTimeout == 0 {
 		c.StoreTimeout = defaultStoreTimeout
+	}
+	if c.LocalDone == 0 {
+		c.LocalDone = defaultLocalDone
+	}
+	if c.Process == nil {
+		c.Process = theProcess
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -127,9 +163,7 @@ func (c Config) validate() error {
 	if len(c.KeyAttribute) > 256 {
 		bad("KeyAttribute", fmt.Sprintf("%d characters long", len(c.KeyAttribute)), "at most 256")
 	}
-	if c.DeriveMissingKey && c.Key == nil && c.KeyAttribute == "" {
-		bad("DeriveMissingKey", true, "false where neither Key nor KeyAttribute is set: keys are derived anyway")
-	}
+	c.validatePolicies(bad)
 	if c.DoneTTL != 0 && c.DoneTTL < time.Minute {
 		bad("DoneTTL", c.DoneTTL, "0 or at least 1m")
 	}
@@ -160,10 +194,18 @@ func retention(q holdfast.Queue) time.Duration {
 }
 
 // neededTTL is how long a copy of a message can turn up: in the queue, then in
-// the dead-letter queue, whose retention is not known here, then in the queue
-// again, whose retention a redrive restarts.
+// the dead-letter queue, then in the queue again, whose retention a redrive
+// restarts. A queue without a dead-letter queue has no more than its own.
 func neededTTL(q holdfast.Queue) time.Duration {
-	return 2*retention(q) + longestRetention + time.Hour
+	need := retention(q) + time.Hour
+	if q.ARN != "" && q.DeadLetterARN == "" && q.MaxReceiveCount == 0 {
+		return need
+	}
+	dead := q.DeadLetterRetention
+	if dead <= 0 {
+		dead = longestRetention // it could not be read
+	}
+	return need + dead + retention(q)
 }
 
 func (c Config) doneTTL(q holdfast.Queue) time.Duration {

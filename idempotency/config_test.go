@@ -61,11 +61,29 @@ func TestConfigIsValidated(t *testing.T) {
 			t.Errorf("Start returned %v, want %v", got, err)
 		}
 	})
-	t.Run("deriving a key that nobody configured is refused", func(t *testing.T) {
+	t.Run("policies that contradict each other are refused", func(t *testing.T) {
 		t.Parallel()
-		err := idempotency.New(store, idempotency.Config{Consumer: "c", DeriveMissingKey: true}).Validate()
-		if err == nil || !strings.Contains(err.Error(), "Config.DeriveMissingKey is true") {
-			t.Errorf("returned %v", err)
+		for want, cfg := range map[string]idempotency.Config{
+			"Config.MissingKey is DeriveKey, must be another":       {MissingKey: idempotency.DeriveKey},
+			"Config.MissingKey is 3, must be RejectUnkeyed":         {MissingKey: 3},
+			"Config.Source is an SNS envelope, must be 0 where Key": {Source: idempotency.SourceSNS, KeyAttribute: "k"},
+			"Config.Source is 7, must be one of":                    {Source: 7},
+			"Config.ReplayEpoch is 65 characters long, must be at":  {ReplayEpoch: strings.Repeat("e", 65)},
+			"Config.Mismatch is 3, must be RejectMismatch":          {Mismatch: 3},
+			"Config.Mismatch is 1, must be 0 with SkipPayloadCheck": {Mismatch: idempotency.RunMismatch, SkipPayloadCheck: true},
+			"Config.MaxAttempts is -1, must be 0 to 1,000":          {MaxAttempts: -1},
+			"Config.Poison is 2, must be Explicit or Native":        {Poison: 2},
+			"Config.Mode is 2, must be Enforce or Observe":          {Mode: 2},
+			"Config.LocalDone is -2, must be -1 to 10,000,000":      {LocalDone: -2},
+		} {
+			cfg.Consumer = "c"
+			if err := idempotency.New(store, cfg).Validate(); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("returned %v, want %q", err, want)
+			}
+		}
+		sound := idempotency.Config{Consumer: "c", KeyAttribute: "k", MissingKey: idempotency.DeriveKey, Source: idempotency.SourceSNS}
+		if err := idempotency.New(store, sound).Validate(); err != nil {
+			t.Error(err)
 		}
 	})
 	t.Run("a store that cannot serve is told by Validate", func(t *testing.T) {
@@ -131,7 +149,11 @@ func TestStart(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, want := range []string{"neither Key nor KeyAttribute is set", "DoneTTL=1h0m0s needed=529h0m0s", "RecordTTL=1h0m0s retention=96h0m0s"} {
+		for _, want := range []string{
+			"neither Key nor KeyAttribute is set", "check=key-source queue=orders",
+			"Config.DoneTTL is 1h0m0s, but a copy of a message can turn up 529h0m0s after it was done",
+			"Config.RecordTTL is 1h0m0s, but a message can wait in the queue for 96h0m0s",
+		} {
 			if !strings.Contains(log, want) {
 				t.Errorf("log does not say %q:\n%s", want, log)
 			}

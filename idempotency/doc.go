@@ -46,7 +46,7 @@ var (
 	// producer's keys.
 	ErrMismatch = errors.New("idempotency: key was used for another payload")
 	// ErrNoKey says that the configured source gave a message no key. By default
-	// the message is dead-lettered; see Config.DeriveMissingKey.
+	// the message is dead-lettered; see Config.MissingKey.
 	ErrNoKey = errors.New("idempotency: message has no key")
 	// ErrStore says that the store did not answer, so the handler was not run. The
 	// message is tried again with a backoff. Look after the store.

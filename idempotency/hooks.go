@@ -21,6 +21,9 @@ type Hooks struct {
 	// else has claimed or completed meanwhile: its effect may have happened twice
 	// where it was not behind the fence.
 	DoubleExecution func(DoubleExecutionEvent)
+	// Unkeyed is called when a handler runs unprotected because its message has no key
+	// (Config.MissingKey is RunUnkeyed).
+	Unkeyed func(UnkeyedEvent)
 	// StoreFailed is called for each call of the store that failed.
 	StoreFailed func(StoreFailedEvent)
 }
@@ -65,6 +68,13 @@ type DoubleExecutionEvent struct {
 	Fence, Newer int64
 }
 
+// UnkeyedEvent tells of a run without a key.
+type UnkeyedEvent struct {
+	Message *holdfast.Message
+	// Why wraps ErrNoKey and says what is missing.
+	Why error
+}
+
 // StoreFailedEvent tells of a failed call.
 type StoreFailedEvent struct {
 	// Message is nil where the failed call was to shorten the memory of a message
@@ -103,5 +113,11 @@ func (h *Hooks) doubleExecution(e DoubleExecutionEvent) {
 func (h *Hooks) storeFailed(e StoreFailedEvent) {
 	if h.StoreFailed != nil {
 		h.StoreFailed(e)
+	}
+}
+
+func (h *Hooks) unkeyed(e UnkeyedEvent) {
+	if h.Unkeyed != nil {
+		h.Unkeyed(e)
 	}
 }

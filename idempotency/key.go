@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -29,13 +30,18 @@ const (
 	tagSNS        = "sns"
 	tagFIFO       = "fifo"
 	tagSQS        = "sqs"
+	tagPayload    = "payload"
 )
 
-// identify makes the identity of m. Its errors are what the handler returns.
+// identify makes the identity of m. Its errors are what the handler returns;
+// errUnkeyed is for one that has it run unprotected.
 func (mw *Middleware) identify(m *holdfast.Message) (identity, error) {
 	tag, parts, err := mw.source(m)
 	if err != nil {
 		return identity{}, err
+	}
+	if epoch := mw.cfg.ReplayEpoch; epoch != "" {
+		tag, parts = "replay:"+tag, append([]string{epoch}, parts...)
 	}
 	id := identity{key: mw.prefix + keyID(tag, parts...)}
 	if m.ID != "" {
@@ -47,7 +53,10 @@ func (mw *Middleware) identify(m *holdfast.Message) (identity, error) {
 	return id, nil
 }
 
-// source finds the strongest thing that names the work of m.
+// errUnkeyed marks what MissingKey RunUnkeyed lets run.
+var errUnkeyed = errors.New("runs unprotected")
+
+// source finds what names the work of m.
 func (mw *Middleware) source(m *holdfast.Message) (tag string, parts []string, err error) {
 	if mw.cfg.Key != nil {
 		key, err := mw.cfg.Key(m)
@@ -63,40 +72,74 @@ func (mw *Middleware) source(m *holdfast.Message) (tag string, parts []string, e
 			return tagAttribute, []string{v}, nil
 		}
 	}
-	if (mw.cfg.Key != nil || mw.cfg.KeyAttribute != "") && !mw.cfg.DeriveMissingKey {
-		return "", nil, holdfast.Permanent(fmt.Errorf("%w: %s", ErrNoKey, mw.wanted()))
-	}
-	// CloudEvents: the names of its HTTP binding and of its Kafka binding. Only
-	// source and id together are unique.
-	for _, sep := range []string{"-", "_"} {
-		source, id := attribute(m, "ce"+sep+"source"), attribute(m, "ce"+sep+"id")
-		if source != "" && id != "" {
-			return tagCloudEvent, []string{source, id}, nil
+	asked := mw.cfg.Key != nil || mw.cfg.KeyAttribute != ""
+	if !asked || mw.cfg.MissingKey == DeriveKey {
+		first, last := mw.cfg.Source, mw.cfg.Source
+		if first == SourceStrongest {
+			first, last = SourceCloudEvent, SourceSQS
+		}
+		for s := first; s <= last; s++ {
+			if tag, parts = derive(m, s); tag != "" {
+				return tag, parts, nil
+			}
 		}
 	}
-	if m.Event.ID != "" { // the service may publish one event twice
-		return tagEvent, []string{m.Event.Service, m.Event.ID}, nil
+	err = fmt.Errorf("%w: %s", ErrNoKey, mw.wanted(asked))
+	if mw.cfg.MissingKey == RunUnkeyed {
+		return "", nil, fmt.Errorf("%w, %w", err, errUnkeyed)
 	}
-	if m.Topic.ARN != "" && m.Topic.MessageID != "" {
-		return tagSNS, []string{m.Topic.ARN, m.Topic.MessageID}, nil
+	return "", nil, holdfast.Permanent(err)
+}
+
+// derive takes the key from one source; tag is empty where m does not have it.
+func derive(m *holdfast.Message, s Source) (tag string, parts []string) {
+	switch s {
+	case SourceCloudEvent:
+		// The names of its HTTP binding and of its Kafka binding. Only source and id
+		// together are unique.
+		for _, sep := range []string{"-", "_"} {
+			source, id := attribute(m, "ce"+sep+"source"), attribute(m, "ce"+sep+"id")
+			if source != "" && id != "" {
+				return tagCloudEvent, []string{source, id}
+			}
+		}
+	case SourceEvent: // the service may publish one event twice
+		if m.Event.ID != "" {
+			return tagEvent, []string{m.Event.Service, m.Event.ID}
+		}
+	case SourceSNS:
+		if m.Topic.ARN != "" && m.Topic.MessageID != "" {
+			return tagSNS, []string{m.Topic.ARN, m.Topic.MessageID}
+		}
+	case SourceFIFO:
+		if m.Queue.FIFO && m.DeduplicationID != "" {
+			return tagFIFO, []string{m.Queue.ARN, m.GroupID, m.DeduplicationID}
+		}
+	case SourceSQS:
+		if m.ID != "" {
+			return tagSQS, []string{m.ID}
+		}
+	case SourcePayload:
+		return tagPayload, []string{m.Body}
 	}
-	if m.Queue.FIFO && m.DeduplicationID != "" {
-		return tagFIFO, []string{m.Queue.ARN, m.GroupID, m.DeduplicationID}, nil
-	}
-	if m.ID != "" {
-		return tagSQS, []string{m.ID}, nil
-	}
-	return "", nil, holdfast.Permanent(fmt.Errorf("%w: it does not even have an SQS message id", ErrNoKey))
+	return "", nil
 }
 
 // wanted says what a message without a key lacks.
-func (mw *Middleware) wanted() string {
+func (mw *Middleware) wanted(asked bool) string {
 	var missing []string
 	if mw.cfg.Key != nil {
 		missing = append(missing, "Config.Key returned an empty one")
 	}
 	if mw.cfg.KeyAttribute != "" {
 		missing = append(missing, fmt.Sprintf("attribute %q is missing or empty", mw.cfg.KeyAttribute))
+	}
+	switch {
+	case asked && mw.cfg.MissingKey != DeriveKey:
+	case mw.cfg.Source == SourceStrongest:
+		missing = append(missing, "it does not even have an SQS message id")
+	default:
+		missing = append(missing, "it has not "+mw.cfg.Source.String())
 	}
 	return strings.Join(missing, " and ")
 }

@@ -46,7 +46,7 @@ func TestKeySources(t *testing.T) {
 		{"the FIFO deduplication id", func() { m.Topic = holdfast.Topic{} }, idempotency.KeyID("fifo", "arn:aws:sqs:eu-west-1:1:orders", "g-1", "d-1")},
 		{"the SQS message id", func() { m.DeduplicationID = "" }, idempotency.KeyID("sqs", "m-1")},
 	}
-	b := setup(t, func(c *idempotency.Config) { c.KeyAttribute, c.DeriveMissingKey = "idempotency-key", true })
+	b := setup(t, func(c *idempotency.Config) { c.KeyAttribute, c.MissingKey = "idempotency-key", idempotency.DeriveKey })
 	for _, s := range steps {
 		s.remove()
 		key, err := b.mw.KeyOf(m)
@@ -105,6 +105,82 @@ func TestKeySources(t *testing.T) {
 			if called || !errors.As(err, &permanent) || !errors.Is(err, idempotency.ErrNoKey) || !strings.Contains(err.Error(), name) {
 				t.Errorf("called is %v, returned %v; want Permanent with ErrNoKey and %q", called, err, name)
 			}
+		}
+	})
+	t.Run("a source that was chosen is the only one", func(t *testing.T) {
+		t.Parallel()
+		for source, want := range map[idempotency.Source]string{
+			idempotency.SourceCloudEvent: idempotency.KeyID("cloudevent", "/shop", "e-1"),
+			idempotency.SourceEvent:      idempotency.KeyID("event", "S3", "v-1"),
+			idempotency.SourceSNS:        idempotency.KeyID("sns", "arn:aws:sns:eu-west-1:1:orders", "s-1"),
+			idempotency.SourceFIFO:       idempotency.KeyID("fifo", "arn:aws:sqs:eu-west-1:1:orders", "g-1", "d-1"),
+			idempotency.SourceSQS:        idempotency.KeyID("sqs", "m-1"),
+			idempotency.SourcePayload:    idempotency.KeyID("payload", `{"order":1}`),
+		} {
+			b := setup(t, func(c *idempotency.Config) { c.Source = source })
+			if key, err := b.mw.KeyOf(everything()); err != nil || key != "hf:orders:"+want {
+				t.Errorf("%v: key is %q, %v; want hf:orders:%s", source, key, err, want)
+			}
+			bare := &holdfast.Message{Body: "x"}
+			_, err := b.mw.KeyOf(bare)
+			if source == idempotency.SourcePayload {
+				if err != nil {
+					t.Errorf("%v of a bare message: %v", source, err)
+				}
+				continue
+			}
+			var permanent *holdfast.PermanentError
+			if !errors.As(err, &permanent) || !errors.Is(err, idempotency.ErrNoKey) || !strings.Contains(err.Error(), "it has not "+source.String()) {
+				t.Errorf("%v of a bare message: %v; want Permanent with ErrNoKey", source, err)
+			}
+		}
+	})
+	t.Run("a payload is never a key unless it is asked for", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		if _, err := b.mw.KeyOf(&holdfast.Message{Body: "x"}); !errors.Is(err, idempotency.ErrNoKey) {
+			t.Errorf("returned %v", err)
+		}
+	})
+	t.Run("another epoch makes all work new", func(t *testing.T) {
+		t.Parallel()
+		seen := map[string]string{}
+		for _, epoch := range []string{"", "2026-11", "2026-12"} {
+			b := setup(t, func(c *idempotency.Config) { c.ReplayEpoch, c.KeyAttribute = epoch, "idempotency-key" })
+			key, err := b.mw.KeyOf(everything())
+			if err != nil || seen[key] != "" {
+				t.Errorf("epoch %q: key is %q, %v, as of epoch %q", epoch, key, err, seen[key])
+			}
+			seen[key] = "epoch " + epoch
+		}
+	})
+	t.Run("a message without a key runs unprotected where that is wanted, and is counted", func(t *testing.T) {
+		t.Parallel()
+		var told []idempotency.UnkeyedEvent
+		b := setup(t, func(c *idempotency.Config) {
+			c.KeyAttribute, c.MissingKey = "order-id", idempotency.RunUnkeyed
+			c.Hooks.Unkeyed = func(e idempotency.UnkeyedEvent) { told = append(told, e) }
+		})
+		ran := 0
+		for range 2 {
+			err := b.handle(t.Context(), message(), newLease(), func(ctx context.Context, m *holdfast.Message) error {
+				ran++
+				if _, ok := idempotency.FromContext(ctx); ok {
+					t.Error("there is a claim")
+				}
+				return errHandler
+			})
+			if err != errHandler {
+				t.Errorf("returned %v, want the handler's error", err)
+			}
+		}
+		if ran != 2 || len(told) != 2 || told[0].Message.ID != "m-1" || !errors.Is(told[0].Why, idempotency.ErrNoKey) || b.store.count("claim") != 0 {
+			t.Errorf("ran %d times, told %+v, %d claims", ran, told, b.store.count("claim"))
+		}
+		m := message()
+		m.Attributes = map[string]holdfast.Attribute{"order-id": str("7")}
+		if err := b.handle(t.Context(), m, newLease(), sleeper(0)); err != nil || b.store.count("claim") != 1 {
+			t.Errorf("with a key: returned %v, %d claims", err, b.store.count("claim"))
 		}
 	})
 	t.Run("a message without any id is dead-lettered", func(t *testing.T) {

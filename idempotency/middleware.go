@@ -3,8 +3,6 @@ package idempotency
 import (
 	"context"
 	"errors"
-	"fmt"
-	"time"
 
 	"github.com/holdfast-go/holdfast"
 )
@@ -56,34 +54,11 @@ func (mw *Middleware) Validate() error {
 	return mw.err
 }
 
-// Start checks the configuration against the queue: it returns an error where the
-// margin does not fit the visibility timeout, and logs what weakens the
-// protection. With a PostDeleteTTL it starts a goroutine that ends with ctx.
+// Start checks the configuration against the queue and the store's server, as Check
+// does: it returns the errors, joined, and logs the warnings. With a PostDeleteTTL it starts a goroutine that ends with ctx.
 func (mw *Middleware) Start(ctx context.Context, q holdfast.Queue) error {
 	if err := mw.Validate(); err != nil {
 		return err
-	}
-	if v := q.Visibility; v > 0 {
-		if mw.cfg.Margin > v/6 {
-			return fmt.Errorf("idempotency: Config.Margin is %v, must be at most a sixth of the visibility timeout of %v (%v)",
-				mw.cfg.Margin, v, v/6)
-		}
-		if firstLease := v - time.Second - mw.cfg.margin(v); firstLease <= 0 {
-			return fmt.Errorf("idempotency: the visibility timeout is %v, must be at least 2s to leave a claim any time", v)
-		}
-	}
-	if need := neededTTL(q); mw.cfg.DoneTTL > 0 && mw.cfg.DoneTTL < need {
-		mw.cfg.Logger.Warn("idempotency: a copy of a message can outlive the memory of its completion",
-			"queue", q.Name, "DoneTTL", mw.cfg.DoneTTL, "needed", need)
-	}
-	if keep := retention(q); mw.cfg.RecordTTL > 0 && mw.cfg.RecordTTL < keep {
-		mw.cfg.Logger.Warn("idempotency: a message can outlive its record, and then its attempts start anew",
-			"queue", q.Name, "RecordTTL", mw.cfg.RecordTTL, "retention", keep)
-	}
-	if mw.cfg.Key == nil && mw.cfg.KeyAttribute == "" {
-		mw.cfg.Logger.Warn("idempotency: neither Key nor KeyAttribute is set: a message sent twice has two keys "+
-			"unless it carries CloudEvents attributes or comes through SNS, and one moved back from a "+
-			"dead-letter queue has a new key", "queue", q.Name)
 	}
 	if s, ok := mw.store.(holdfast.Starter); ok {
 		if err := s.Start(ctx, q); err != nil {
@@ -136,6 +111,10 @@ func (mw *Middleware) Wrap(next holdfast.Handler) holdfast.Handler {
 			return err
 		}
 		id, err := mw.identify(m)
+		if errors.Is(err, errUnkeyed) {
+			mw.cfg.Hooks.unkeyed(UnkeyedEvent{Message: m, Why: err})
+			return next.Handle(ctx, m)
+		}
 		if err != nil {
 			return err
 		}

@@ -48,7 +48,7 @@ func newWorker(client consumer.SQSAPI, queue string, rdb redis.UniversalClient, 
 		KeyAttribute: orderID,
 		// What has no id is no order: it shall run, fail to decode and be
 		// dead-lettered for that.
-		DeriveMissingKey: true,
+		MissingKey: idempotency.DeriveKey,
 	})
 	return consumer.New(client, queue, holdfast.JSON(handler{s}.fulfil), consumer.Config{
 		Middleware: []holdfast.Middleware{

@@ -115,12 +115,30 @@ func (t *SDK) Open(ctx context.Context) (holdfast.Queue, error) {
 	if q.DeadLetterARN != "" {
 		// The dead-letter queue is in the account and region of its source.
 		o.dlqURL = queueref.Sibling(q.URL, q.DeadLetterARN)
+		q.DeadLetterRetention = t.deadLetterRetention(ctx, o.dlqURL)
+		o.queue = q
 	}
 	if q.FIFO {
 		o.asked = fifoAttributes
 	}
 	t.opened.Store(o)
 	return q, nil
+}
+
+// deadLetterRetention reads the retention of the dead-letter queue, once while that
+// is the same queue. It is good to know but not needed: 0 where it may not be read.
+func (t *SDK) deadLetterRetention(ctx context.Context, url string) time.Duration {
+	if o := t.opened.Load(); o != nil && o.dlqURL == url {
+		return o.queue.DeadLetterRetention
+	}
+	out, err := t.Settle.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
+		QueueUrl: &url, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameMessageRetentionPeriod},
+	})
+	if err != nil {
+		return 0
+	}
+	seconds, _ := strconv.Atoi(out.Attributes[string(types.QueueAttributeNameMessageRetentionPeriod)])
+	return time.Duration(seconds) * time.Second
 }
 
 // The system attributes to ask for: each costs bytes and time, so no others.
