@@ -125,10 +125,13 @@ func TestLocalStack(t *testing.T) {
 		if _, err := stack.SNS.Publish(t.Context(), &sns.PublishInput{TopicArn: &topic, Message: aws.String("hello")}); err != nil {
 			t.Fatal(err)
 		}
-		got, err := stack.SQS.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &q.URL, WaitTimeSeconds: 10})
-		if err != nil || len(got.Messages) != 1 || *got.Messages[0].Body != "hello" {
-			t.Errorf("%+v, %v", got, err)
-		}
+		eventually(t, func(ctx context.Context) error {
+			got, err := stack.SQS.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: &q.URL, WaitTimeSeconds: 10})
+			if err == nil && (len(got.Messages) != 1 || *got.Messages[0].Body != "hello") {
+				err = fmt.Errorf("received %+v", got.Messages)
+			}
+			return err
+		})
 	})
 	t.Run("is one for the whole binary", func(t *testing.T) {
 		t.Parallel()

@@ -75,10 +75,11 @@ func drained(ctx context.Context, stack *Stack, q *Queue) error {
 	return nil
 }
 
-// eventually tries for a minute.
+// eventually tries for some minutes, which is long enough for a machine that has other
+// things to do.
 func eventually(t *testing.T, try func(context.Context) error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	if err := until(ctx, try); err != nil {
 		t.Fatal(err)
