@@ -176,7 +176,7 @@ func topicOrder(t *testing.T) {
 		srv.FailEntries("PublishBatch", "InternalError", false, sqstest.Probability(0.3, 1))
 		srv.Fail("PublishBatch", sqstest.Throttle, sqstest.Probability(0.2, 2))
 		srv.DropReply("PublishBatch", sqstest.Probability(0.2, 3))
-		p := toTopic(t, srv, topic, producer.Config{})
+		p := toTopic(t, srv, topic)
 		if _, err := p.SendBatch(t.Context(), inGroups(120, 6)); err != nil {
 			t.Fatal(err)
 		}

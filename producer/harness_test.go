@@ -33,9 +33,9 @@ func to(t *testing.T, srv *sqstest.Server, q *sqstest.Queue, cfg producer.Config
 }
 
 // toTopic makes a producer to a topic that is closed when the test ends.
-func toTopic(t *testing.T, srv *sqstest.Server, topic *sqstest.Topic, cfg producer.Config) *producer.Producer {
+func toTopic(t *testing.T, srv *sqstest.Server, topic *sqstest.Topic) *producer.Producer {
 	t.Helper()
-	p, err := producer.New(srv.SNS(), topic.ARN, cfg)
+	p, err := producer.New(srv.SNS(), topic.ARN, producer.Config{})
 	if err != nil {
 		t.Fatalf("New: %v", err)
 	}

@@ -56,7 +56,7 @@ type Message struct {
 
 	// ContentType is sent as the attribute content-type where it is set.
 	ContentType string
-	// Subject is for topics: up to 100 characters without line breaks.
+	// Subject is for topics: up to 99 characters without line breaks.
 	Subject string
 	// Trace is the trace that the message belongs to. Where it is zero,
 	// Config.Trace tells it.

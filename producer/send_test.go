@@ -77,7 +77,7 @@ func toTopics(t *testing.T) {
 			topic := srv.Topic(t, name)
 			q := srv.Queue(t, strings.Replace(name, "orders", "billing", 1))
 			topic.Subscribe(t, q, sqstest.Raw())
-			p := toTopic(t, srv, topic, producer.Config{})
+			p := toTopic(t, srv, topic)
 			m := producer.Message{Body: "paid", Subject: "an order", Key: "o-1", GroupID: "g", Attributes: map[string]holdfast.Attribute{"a": {Type: "String.Array", String: `["x"]`}}}
 			results, err := p.SendBatch(t.Context(), []producer.Message{m, {Body: "sent", GroupID: "g"}})
 			if err != nil {

@@ -59,7 +59,7 @@ func parseTarget(s string) (target, error) {
 	t := target{name: s}
 	parts := strings.Split(s, ":")
 	if len(parts) >= 3 && parts[0] == "arn" && parts[2] == "sns" {
-		if len(parts) != 6 || parts[3] == "" || parts[4] == "" || !validTopic(parts[5]) {
+		if len(parts) != 6 || parts[3] == "" || parts[4] == "" || !only(parts[1]+parts[3]+parts[4], "-") || !validTopic(parts[5]) {
 			return t, errors.New("the ARN of an SNS topic, arn:aws:sns:region:account:name, whose name is 1 to 256 letters, digits, - and _, with .fifo at its end for a FIFO topic")
 		}
 		t.topic, t.region, t.fifo = true, parts[3], strings.HasSuffix(s, ".fifo")

@@ -20,7 +20,7 @@ const (
 	maxName       = 256 // characters of an attribute's name, and of its type
 	maxToken      = 128 // characters of a group or deduplication id
 	maxDelay      = 15 * time.Minute
-	maxSubject    = 100
+	maxSubject    = 99 // [Publish]: less than 100
 )
 
 // validate reports all that SQS or SNS would refuse about m. It looks at what the
@@ -74,7 +74,7 @@ func (t target) validate(m *Message) error {
 	case !t.topic:
 		bad("Subject", strconv.Quote(m.Subject), "empty: a queue has no subjects")
 	case !validSubject(m.Subject):
-		bad("Subject", strconv.Quote(m.Subject), "up to 100 characters without line breaks and control characters")
+		bad("Subject", strconv.Quote(m.Subject), "up to 99 characters without line breaks and control characters")
 	}
 	return errors.Join(errs...)
 }
