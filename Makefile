@@ -47,7 +47,9 @@ lint: $(LINT) ## Check format and style; builds golangci-lint into bin/ the firs
 	$(LINT) run ./...
 
 .PHONY: bench
-bench: ## Measure the runtime against a hand-written SDK loop (takes minutes)
+bench: ## Measure the runtime against a hand-written SDK loop, and what idempotency adds (takes minutes)
+	@scripts/setup redis-server
+	go run ./internal/bench dedup
 	go run ./internal/bench
 
 .PHONY: chaos
