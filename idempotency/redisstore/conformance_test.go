@@ -15,7 +15,7 @@ import (
 )
 
 // rawRedis reaches behind the store.
-type rawRedis struct{ rdb *redis.Client }
+type rawRedis struct{ rdb redis.UniversalClient }
 
 func (r rawRedis) Get(key string) (string, time.Duration, bool, error) {
 	ctx := context.Background()
@@ -54,6 +54,27 @@ func TestStoreConformsOnRedis(t *testing.T) {
 	rdb := realRedis(t)
 	storetest.Run(t, func(t *testing.T) storetest.Harness {
 		return storetest.Packed(slowly(rdb), rawRedis{rdb})
+	})
+}
+
+// TestStoreConformsOnCluster runs on three masters, over which the keys spread.
+func TestStoreConformsOnCluster(t *testing.T) {
+	t.Parallel()
+	rdb := onCluster(t)
+	storetest.Run(t, func(*testing.T) storetest.Harness {
+		return storetest.Packed(slowly(rdb), rawRedis{rdb})
+	})
+}
+
+// TestStoreConformsBehindSentinel has every call wait for the replica.
+func TestStoreConformsBehindSentinel(t *testing.T) {
+	t.Parallel()
+	rdb := onPair(t)
+	storetest.Run(t, func(*testing.T) storetest.Harness {
+		return storetest.Packed(redisstore.NewWithOptions(rdb, redisstore.Options{
+			Timeout:    30 * time.Second,
+			Durability: redisstore.Durability{Replicas: 1, Timeout: 20 * time.Second, All: true},
+		}), rawRedis{rdb})
 	})
 }
 

@@ -26,6 +26,7 @@ func TestMain(m *testing.M) {
 	stop := startServer()
 	code := m.Run()
 	stop()
+	stopAll()
 	os.Exit(code)
 }
 
