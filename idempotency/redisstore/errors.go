@@ -25,8 +25,8 @@ var ErrNotReplicated = errors.New("not enough replicas have acknowledged it")
 
 var (
 	errNotReplicated = fmt.Errorf("%w: %w", idempotency.ErrUnavailable, ErrNotReplicated)
-	errGivenUp       = fmt.Errorf("%w: the round trip was given up: the client did not come back in time; "+
-		"set ContextTimeoutEnabled and shorter timeouts", idempotency.ErrUnavailable)
+	errGivenUp       = fmt.Errorf("%w: the client did not come back in time and was given up; "+
+		"does it heed contexts (ContextTimeoutEnabled)?", idempotency.ErrUnavailable)
 	errHung = fmt.Errorf("%w: earlier round trips to the node still hang", idempotency.ErrUnavailable)
 )
 
@@ -43,8 +43,10 @@ func brokenConn(err error) bool {
 		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return false
 	}
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return true
+	for _, end := range []error{io.EOF, io.ErrUnexpectedEOF, io.ErrClosedPipe, net.ErrClosed} {
+		if errors.Is(err, end) {
+			return true
+		}
 	}
 	var op *net.OpError
 	return errors.As(err, &op) && op.Op != "dial" && !op.Timeout()

@@ -23,6 +23,9 @@ func (l *lane) exec(ctx context.Context, calls []*op, load scriptSet) (waited bo
 	for _, o := range calls {
 		o.SetErr(nil)
 		o.sends++
+		// The cluster client would load a script into some node, not into the one
+		// where it lacks.
+		o.inFull(l.client == nil)
 		durable = durable || o.durable
 		if o.asking {
 			cmds = append(cmds, redis.NewStatusCmd(ctx, "asking"))

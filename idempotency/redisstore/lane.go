@@ -21,8 +21,6 @@ const (
 	// maxStuck is how many round trips of one lane may hang beyond their time until
 	// no more are begun.
 	maxStuck = 4
-	// overtime is what a round trip has beyond its deadline to come back by itself.
-	overtime = 50 * time.Millisecond
 )
 
 // lane is the way to one node. Calls queue up while a batch is under way, and all
@@ -124,7 +122,8 @@ func (l *lane) fly(batch []*op) bool {
 	f := &flight{lane: l, pending: batch}
 	ctx, cancel := context.WithTimeout(context.Background(), l.store.opts.Timeout)
 	defer cancel()
-	watch := time.AfterFunc(l.store.opts.Timeout+overtime, f.giveUp)
+	// A client that heeds its context comes back by itself.
+	watch := time.AfterFunc(l.store.opts.Timeout*9/8, f.giveUp)
 	defer watch.Stop()
 	for f.trip(ctx) {
 	}

@@ -16,6 +16,7 @@ import (
 // whoever asked once done was received. Who stops waiting before has lost it.
 type op struct {
 	*redis.StringCmd
+	args   []any // the command's own
 	script *script
 	key    string
 	words  [4]string
@@ -40,6 +41,7 @@ func (o *op) NoRetry() bool { return true }
 // The first arguments of every call, made once.
 var (
 	evalsha any = "evalsha"
+	eval    any = "eval"
 	oneKey  any = "1"
 )
 
@@ -59,8 +61,18 @@ func newOp(s *script) *op {
 		}
 	}
 	// The command's own context is for hooks of the client only.
+	o.args = args
 	o.StringCmd = redis.NewStringCmd(context.Background(), args...)
 	return o
+}
+
+// inFull has the call carry the script itself, or only its hash.
+func (o *op) inFull(full bool) {
+	if full {
+		o.args[0], o.args[1] = eval, &o.script.source
+	} else {
+		o.args[0], o.args[1] = evalsha, &o.script.hash
+	}
 }
 
 // ops hands out ops of each script and takes them back.

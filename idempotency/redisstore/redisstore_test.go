@@ -20,6 +20,8 @@ import (
 	"github.com/holdfast-go/holdfast/internal/slack"
 )
 
+var queue = holdfast.Queue{Name: "orders", Visibility: 30 * time.Second}
+
 func request(key, token string) idempotency.ClaimRequest {
 	return idempotency.ClaimRequest{
 		Key: key, Token: token, Lease: 24 * time.Second, Hard: 12 * time.Hour, TTL: 96 * time.Hour,
