@@ -30,7 +30,7 @@ demo: ## Process the orders of examples/orders on an SQS and a Redis inside the 
 .PHONY: test
 test: ## Run all tests, install redis-server where it is missing; PKG=./consumer for one package, TESTFLAGS=-v for flags of go test
 	@scripts/setup redis-server
-	go test $(TESTFLAGS) $(PKG)
+	@scripts/test $(TESTFLAGS) $(PKG)
 
 .PHONY: integration
 integration: ## Run the suites on real LocalStack and Redis, on this machine and in containers; installs them on Debian 12 as root (1 minute, the first time 3)
@@ -40,7 +40,7 @@ integration: ## Run the suites on real LocalStack and Redis, on this machine and
 .PHONY: race
 race: ## Run all tests under the race detector; needs a C compiler and installs it as test does redis-server
 	@scripts/setup redis-server cc
-	CGO_ENABLED=1 go test -race $(TESTFLAGS) $(PKG)
+	@CGO_ENABLED=1 scripts/test -race $(TESTFLAGS) $(PKG)
 
 .PHONY: lint
 lint: $(LINT) ## Check format and style; builds golangci-lint into bin/ the first time (about 2 minutes)

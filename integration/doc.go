@@ -63,6 +63,7 @@
 //	HOLDFAST_REDIS_IMAGE         default redis:7-alpine
 //	HOLDFAST_PULL=1              missing images are pulled
 //	HOLDFAST_REQUIRE_CONTAINERS=1  what is missing fails the test instead of skipping it
+//	HOLDFAST_LEFT_OUT            file that gets a line for each test that is skipped
 //
 // On a Debian 12 machine without any registry of images, scripts/localstack runs
 // LocalStack on the machine itself and scripts/localstack-images makes images of it

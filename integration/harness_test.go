@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -67,9 +68,10 @@ type fakeTB struct {
 	ended string
 }
 
-func (f *fakeTB) Helper()           {}
-func (f *fakeTB) Skip(args ...any)  { f.end("skipped: ", args) }
-func (f *fakeTB) Fatal(args ...any) { f.end("failed: ", args) }
+func (f *fakeTB) Helper()             {}
+func (f *fakeTB) Logf(string, ...any) {}
+func (f *fakeTB) Skip(args ...any)    { f.end("skipped: ", args) }
+func (f *fakeTB) Fatal(args ...any)   { f.end("failed: ", args) }
 
 // end keeps the first, because the real one would not go on.
 func (f *fakeTB) end(how string, args []any) {
@@ -80,6 +82,8 @@ func (f *fakeTB) end(how string, args []any) {
 
 //nolint:paralleltest // it sets the environment
 func TestWhatIsMissingSkipsInOneLineOrFails(t *testing.T) {
+	leftOut := filepath.Join(t.TempDir(), "left-out")
+	t.Setenv("HOLDFAST_LEFT_OUT", leftOut)
 	for value, want := range map[string]string{"": "skipped: ", "0": "skipped: ", "1": "failed: "} {
 		t.Setenv("HOLDFAST_REQUIRE_CONTAINERS", value)
 		tb := &fakeTB{}
@@ -87,6 +91,10 @@ func TestWhatIsMissingSkipsInOneLineOrFails(t *testing.T) {
 		if !strings.HasPrefix(tb.ended, want+"integration: no LocalStack: no Docker: no socket (or name one in HOLDFAST_LOCALSTACK_URL)") || strings.Contains(tb.ended, "\n") {
 			t.Errorf("HOLDFAST_REQUIRE_CONTAINERS=%q: %s", value, tb.ended)
 		}
+	}
+	const line = "integration: no LocalStack: no Docker: no socket (or name one in HOLDFAST_LOCALSTACK_URL)\n"
+	if got, err := os.ReadFile(leftOut); err != nil || string(got) != line+line {
+		t.Errorf("left out: %v\n%s", err, got)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -193,8 +194,28 @@ func missing(tb testing.TB, what, variable string, why error) {
 	message := fmt.Sprintf("integration: no %s: %v (or name one in %s)", what, why, variable)
 	if required(os.Getenv) {
 		tb.Fatal(message + "; HOLDFAST_REQUIRE_CONTAINERS is set")
+		return
 	}
+	noteLeftOut(tb, message)
 	tb.Skip(message)
+}
+
+// noteLeftOut adds a line to the file that HOLDFAST_LEFT_OUT names: go test shows
+// nothing of tests that are skipped.
+func noteLeftOut(tb testing.TB, message string) {
+	tb.Helper()
+	path := os.Getenv("HOLDFAST_LEFT_OUT")
+	if path == "" {
+		return
+	}
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err == nil {
+		_, err = fmt.Fprintln(f, message) // one write, so that lines do not mix
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		tb.Logf("integration: HOLDFAST_LEFT_OUT: %v", err)
+	}
 }
 
 func required(getenv func(string) string) bool { return isSet(getenv("HOLDFAST_REQUIRE_CONTAINERS")) }
