@@ -56,3 +56,34 @@ func DeadlinePassed(sent time.Time, lease time.Duration, now time.Time, skew tim
 	d.wall = d.wall.Add(-skew)
 	return d.passed(now), d.left(now)
 }
+
+// Written is what a transition wants written.
+type Written struct {
+	Record *Record // nil where the record stays as it is
+	TTL    time.Duration
+	Keep   bool // the time to live stays as it is
+}
+
+func (w written) export() Written { return Written{Record: w.record, TTL: w.ttl, Keep: w.keep} }
+
+// TwinClaim, TwinExtend, TwinComplete and TwinRelease are the transitions, applied
+// to a record at micros on the store's clock.
+func TwinClaim(v *Record, micros int64, r ClaimRequest) (ClaimReply, Written) {
+	reply, w := claim(v, clock{micros}, r)
+	return reply, w.export()
+}
+
+func TwinExtend(v *Record, micros int64, r ExtendRequest) (ExtendReply, Written) {
+	reply, w := extend(v, clock{micros}, r)
+	return reply, w.export()
+}
+
+func TwinComplete(v *Record, _ int64, r CompleteRequest) (CompleteReply, Written) {
+	reply, w := complete(v, r)
+	return reply, w.export()
+}
+
+func TwinRelease(v *Record, _ int64, r ReleaseRequest) (ReleaseReply, Written) {
+	reply, w := release(v, r)
+	return reply, w.export()
+}

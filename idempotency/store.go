@@ -211,7 +211,7 @@ type ClaimReply struct {
 	// completion, up to this claim. Set where Attempts is.
 	Deaths int
 	// Duplicates counts the claims that found the key busy since it was claimed.
-	// Set for ClassBusy.
+	// Set where Left is.
 	Duplicates int
 	// Deadline and Hard are the ends of Left and HardLeft on the store's clock,
 	// to be handed to Extend. Set where Left is.

@@ -56,9 +56,7 @@ func claim(v *Record, now clock, r ClaimRequest) (ClaimReply, written) {
 			if now.left(v.Deadline) > 0 {
 				busy := *v
 				busy.Duplicates++
-				reply := holder(ClassBusy, &busy, now)
-				reply.Duplicates = busy.Duplicates
-				return reply, written{record: &busy, keep: true}
+				return holder(ClassBusy, &busy, now), written{record: &busy, keep: true}
 			}
 			// Its process died, or was cut off. Only who ran alone surely died of
 			// itself.
@@ -94,7 +92,7 @@ func claim(v *Record, now clock, r ClaimRequest) (ClaimReply, written) {
 // holder is what is told of whoever holds the key.
 func holder(class Class, v *Record, now clock) ClaimReply {
 	return ClaimReply{
-		Class: class, Fence: v.Fence, Attempts: v.Attempts, Deaths: v.Deaths,
+		Class: class, Fence: v.Fence, Attempts: v.Attempts, Deaths: v.Deaths, Duplicates: v.Duplicates,
 		Left: now.left(v.Deadline), HardLeft: now.left(v.Hard),
 		Deadline: v.Deadline, Hard: v.Hard,
 	}
