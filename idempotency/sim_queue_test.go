@@ -188,7 +188,6 @@ const (
 // change is ChangeMessageVisibility.
 func (q *simQueue) change(m *simMessage, handle int, d time.Duration) simAnswer {
 	s := q.s
-	s.logf("queue: visibility of m%d by handle %d of %d to %v", m.id, handle, m.handle, d)
 	if m.handle != handle || m.visibleAt <= s.now {
 		s.count.staleChanges++
 		if s.chance(s.plan.staleError) {
