@@ -11,6 +11,9 @@ TESTFLAGS ?=
 # What `make chaos` is given, e.g. make chaos CHAOSFLAGS="-seed 7 -messages 20000"
 CHAOSFLAGS ?=
 
+# How many histories `make histories` runs.
+HISTORIES ?= 1000000
+
 # The linter is a tool and not a dependency: it is built once into bin/, from the
 # Go module proxy, and go.mod does not know of it.
 LINT_VERSION := v2.15.0
@@ -60,6 +63,11 @@ chaos: ## Kill, stop and cut off real worker processes and a real redis-server u
 .PHONY: fuzz
 fuzz: ## Fuzz every target for FUZZTIME each (default 5s)
 	@scripts/fuzz $(FUZZTIME)
+
+.PHONY: histories
+histories: ## Check the idempotency protocol on a million random histories from HOLDFAST_SEED on; HISTORIES=20000 for fewer (takes 10 minutes on 2 cores)
+	@scripts/setup redis-server
+	HOLDFAST_HISTORIES=$(HISTORIES) go test -count=1 -timeout 0 -v -run '^TestHistories' ./idempotency
 
 $(LINT):
 	GOBIN=$(CURDIR)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)

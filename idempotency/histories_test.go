@@ -54,6 +54,7 @@ type simCounts struct {
 	poisoned        int `check:"poison: dead-lettered for their attempts"`
 	kills           int `check:"poison: processes killed by a handler"`
 	lapses          int `check:"lapse: claims that ran out, each with a cause"`
+	movedRuns       int `check:"redrive: runs of messages that were moved back"`
 	refused         int `check:"done once: writes refused by the fence"`
 	effects         int `check:"done once: writes"`
 

@@ -29,6 +29,7 @@ type simMessage struct {
 	state     simFate
 	dead      []string // causes of copies in the dead-letter queue
 	redriven  bool     // a copy of it was moved back
+	moved     bool     // it is such a copy
 	// holder is whoever received it last, life the holder's at the time.
 	holder *simWorker
 	life   int
@@ -246,7 +247,7 @@ func (q *simQueue) redrive() bool {
 		}
 		for range m.dead {
 			n := q.send(m.key, m.body)
-			n.excuse = "sent"
+			n.moved = true
 			q.s.count.redriven++
 			q.s.fresh++
 			moved = true

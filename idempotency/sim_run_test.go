@@ -70,7 +70,7 @@ func (h *simHold) claim(try int) {
 	r := idempotency.ClaimRequest{
 		Key: h.m.key.name, Token: h.token, Lease: lease, Hard: max(12*time.Hour-(sent.mono-h.received), lease),
 		TTL: 4*24*time.Hour + lease, PayloadHash: h.m.body, Life: fmt.Sprintf("life%d", h.m.id),
-		MaxAttempts: s.plan.maxReceives, Alone: w.alone == h,
+		MaxAttempts: s.plan.lives, Alone: w.alone == h,
 	}
 	var reply idempotency.ClaimReply
 	w.call(s.plan.storeTimeout, func() bool {
@@ -145,6 +145,9 @@ func (h *simHold) answeredClaim(r idempotency.ClaimRequest, reply idempotency.Cl
 		s.count.poisoned++
 		if rec := &s.store.records[h.m.key.id]; rec.charged < s.plan.maxAttempts && rec.lost == 0 {
 			s.violate("poison", "m%d is dead-lettered after %d claims of which %d may be charged", h.m.id, h.m.key.claims, rec.charged)
+		}
+		if k := h.m.key; h.m.moved && k.runs == k.runsBefore && s.plan.lives == s.plan.maxAttempts {
+			s.violate("redrive", "m%d was moved back and is dead-lettered before it ran", h.m.id)
 		}
 		h.release(idempotency.ResetAttempts, func() { h.bury("poison") })
 	case h.passed():
@@ -571,17 +574,19 @@ func (h *simHold) release(charge idempotency.Charge, then func()) {
 
 // simKey is a key, and what the checks know of its runs.
 type simKey struct {
-	s       *sim
-	id      int
-	name    string
-	mended  bool // its handler
-	claims  int
-	deaths  int
-	isDone  bool     // its completion is on record
-	done    []string // the payloads that were completed once
-	running []*simHold
-	last    *simRun
-	fence   int64 // the greatest that wrote
+	s      *sim
+	id     int
+	name   string
+	mended bool // its handler
+	// runs counts its runs, runsBefore those before the redrive.
+	runs, runsBefore int
+	claims           int
+	deaths           int
+	isDone           bool     // its completion is on record
+	done             []string // the payloads that were completed once
+	running          []*simHold
+	last             *simRun
+	fence            int64 // the greatest that wrote
 }
 
 // simRun is one run of a handler.
@@ -654,6 +659,10 @@ func (k *simKey) exclusive(h *simHold) {
 func (k *simKey) started(h *simHold, alone bool) {
 	s := k.s
 	s.count.runs++
+	k.runs++
+	if h.m.moved {
+		s.count.movedRuns++
+	}
 	k.exclusive(h)
 	if k.isDone {
 		s.violate("I11", "w%d runs m%d although the key is done", h.w.id, h.m.id)
