@@ -3,7 +3,6 @@ package idempotency_test
 import (
 	"bufio"
 	"context"
-	"crypto/rand"
 	"crypto/sha1"
 	"encoding/hex"
 	"errors"
@@ -13,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -29,31 +29,40 @@ import (
 type luaMirror struct {
 	rdb   *redis.Client
 	store *redisstore.Store
-	clock string // the key
 }
 
-// clockHook has scripts read the clock of the history, which is kept under key.
+// clockHook has scripts read the clock of the history, which is kept beside the
+// record.
 type clockHook struct {
-	key string
+	mu  sync.Mutex        // guards sha
 	sha map[string]string // of the changed script, by the script's own
 }
 
-func (h clockHook) patch(cmd redis.Cmder) {
+const clockPrefix = "clock:"
+
+func (h *clockHook) patch(cmd redis.Cmder) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	args := cmd.Args()
+	word := func(i int) string {
+		if p, ok := args[i].(*string); ok {
+			return *p
+		}
+		return fmt.Sprint(args[i])
+	}
 	script := func(i int) {
-		text, _ := args[i].(string)
-		clock := fmt.Sprintf("{redis.call('HGET', '%s', 's'), redis.call('HGET', '%[1]s', 'us')}", h.key)
-		patched := strings.ReplaceAll(text, "redis.call('TIME')", clock)
-		h.sha[hash(text)] = hash(patched)
+		const clock = "{redis.call('HGET', '" + clockPrefix + "' .. KEYS[1], 's'), redis.call('HGET', '" + clockPrefix + "' .. KEYS[1], 'us')}"
+		patched := strings.ReplaceAll(word(i), "redis.call('TIME')", clock)
+		h.sha[hash(word(i))] = hash(patched)
 		args[i] = patched
 	}
-	switch name := strings.ToLower(fmt.Sprint(args[0])); {
+	switch name := strings.ToLower(word(0)); {
 	case name == "eval":
 		script(1)
-	case name == "script" && strings.EqualFold(fmt.Sprint(args[1]), "load"):
+	case name == "script" && strings.EqualFold(word(1), "load"):
 		script(2)
 	case name == "evalsha":
-		if sha, ok := h.sha[fmt.Sprint(args[1])]; ok {
+		if sha, ok := h.sha[word(1)]; ok {
 			args[1] = sha
 		}
 	}
@@ -64,16 +73,16 @@ func hash(text string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-func (h clockHook) DialHook(next redis.DialHook) redis.DialHook { return next }
+func (h *clockHook) DialHook(next redis.DialHook) redis.DialHook { return next }
 
-func (h clockHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+func (h *clockHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		h.patch(cmd)
 		return next(ctx, cmd)
 	}
 }
 
-func (h clockHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+func (h *clockHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		for _, cmd := range cmds {
 			h.patch(cmd)
@@ -88,19 +97,18 @@ func newLuaMirror(t *testing.T, dial func() (net.Conn, error)) simMirror {
 	rdb := redis.NewClient(&redis.Options{
 		Addr:                  "127.0.0.1:6379", // never dialled
 		Dialer:                func(context.Context, string, string) (net.Conn, error) { return dial() },
-		ReadTimeout:           10 * time.Second, // test machines are slow
-		WriteTimeout:          10 * time.Second,
+		ReadTimeout:           time.Minute, // test machines are slow
+		WriteTimeout:          time.Minute,
 		ContextTimeoutEnabled: true,
 	})
 	t.Cleanup(func() { rdb.Close() })
-	m := &luaMirror{rdb: rdb, store: redisstore.New(rdb), clock: "sim:clock:" + rand.Text()}
-	rdb.AddHook(clockHook{m.clock, make(map[string]string)})
-	return m
+	rdb.AddHook(&clockHook{sha: make(map[string]string)})
+	return &luaMirror{rdb: rdb, store: redisstore.NewWithOptions(rdb, redisstore.Options{Timeout: time.Minute})}
 }
 
 func (m *luaMirror) Call(key string, micros int64, request any) (reply any, packed string, ttl time.Duration, err error) {
 	ctx := context.Background()
-	if err := m.rdb.HSet(ctx, m.clock, "s", micros/1_000_000, "us", micros%1_000_000).Err(); err != nil {
+	if err := m.rdb.HSet(ctx, clockPrefix+key, "s", micros/1_000_000, "us", micros%1_000_000).Err(); err != nil {
 		return nil, "", 0, err
 	}
 	switch r := request.(type) {
