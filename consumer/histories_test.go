@@ -154,7 +154,6 @@ type history struct {
 	log      []string
 	keys     map[string]*historyKey // by the key of the message
 	byRecord map[string]*historyKey
-	excuses  int            // receives that the protocol cannot help
 	arrived  map[string]int // deliveries that arrived, by message
 	count    *historyCounts
 }
@@ -178,7 +177,7 @@ type historyKey struct {
 // historyRun is one run of a handler.
 type historyRun struct {
 	p       *historyProcess
-	ctx     context.Context //nolint:containedctx // to see whether the run was cut off
+	ctx     context.Context
 	fence   int64
 	began   time.Time
 	failed  bool
