@@ -432,6 +432,9 @@ func (s watchedStore) Claim(ctx context.Context, r idempotency.ClaimRequest) (id
 	if err != nil || k == nil {
 		return reply, err
 	}
+	if reply.Claimed() {
+		k.hashes[r.Token] = r.PayloadHash
+	}
 	switch reply.Class {
 	case idempotency.ClassNew, idempotency.ClassTakeover:
 		if reply.Fence <= k.claimed {
@@ -441,7 +444,6 @@ func (s watchedStore) Claim(ctx context.Context, r idempotency.ClaimRequest) (id
 			h.fault("%s was claimed after its completion", k.name)
 		}
 		k.claimed = reply.Fence
-		k.hashes[r.Token] = r.PayloadHash
 		if reply.Class == idempotency.ClassTakeover {
 			h.count.takeovers.Add(1)
 		}

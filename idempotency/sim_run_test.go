@@ -208,7 +208,7 @@ func (h *simHold) passed() bool { return h.w.mono() >= h.mono || h.w.wall() >= h
 // handler goes on for two minutes.
 func (h *simHold) watch() {
 	w, s := h.w, h.w.s
-	if !h.claimed || h.over != 0 || h.in(simClaiming, simGone) || !h.passed() {
+	if !h.claimed || h.over != 0 || !h.running || !h.passed() {
 		return
 	}
 	if !h.lapsed {
@@ -219,7 +219,7 @@ func (h *simHold) watch() {
 			s.violate("lapse", "the claim of w%d for m%d ran out although nothing happened since %v", w.id, h.m.id, h.granted)
 		}
 	}
-	if !h.running || h.cancelled != "" {
+	if h.cancelled != "" {
 		return
 	}
 	if s.plan.strict || h.lost || s.now-h.granted > s.plan.visibility+2*time.Minute {
