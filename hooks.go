@@ -142,7 +142,7 @@ type DeadLetteredEvent struct {
 	// Queue is the ARN of the dead-letter queue; empty where there is none.
 	Queue string
 	// Cause names the rule: permanent, undecodable, no-route, exhausted,
-	// retention, subscription-confirmation.
+	// retention, max-age, subscription-confirmation.
 	Cause string
 	// Reason is the handler's error.
 	Reason error

@@ -80,6 +80,8 @@ func (d *dispatcher) judgeFailure(h *hold, err, verb error, now time.Time) settl
 		switch {
 		case errors.Is(err, envelope.ErrConfirmation):
 			cause = causeConfirmation
+		case errors.Is(err, errTooOld):
+			cause = causeMaxAge
 		case errors.As(err, new(*holdfast.DecodeError)) && attempt >= d.cfg.DecodeAttempts:
 			cause = causeUndecodable
 		case errors.As(err, new(*holdfast.RouteError)) && attempt >= d.cfg.DecodeAttempts:
@@ -97,8 +99,8 @@ func (d *dispatcher) judgeFailure(h *hold, err, verb error, now time.Time) settl
 	}
 	hasQueue := d.c.source().DeadLetterARN != ""
 	if cause != "" && hasQueue {
-		// Neither is the mark of a bad deploy, and waiting would lose the message.
-		harmless := cause == causeRetention || cause == causeConfirmation
+		// None of them is the mark of a bad deploy.
+		harmless := cause == causeRetention || cause == causeConfirmation || cause == causeMaxAge
 		if harmless || d.c.deploy.MayDeadLetter(h.id, now) {
 			return settlement{outcome: holdfast.DeadLettered, err: err, cause: cause}
 		}

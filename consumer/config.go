@@ -83,6 +83,10 @@ type Config struct {
 	// DecodeAttempts is the attempt on which a message that cannot be decoded or
 	// has no route is dead-lettered, 1 to 1000. Default: 3.
 	DecodeAttempts int
+	// MaxAge is how old a message may be when a run begins, by the time it was sent to
+	// the queue; an older one is not run and dead-lettered with the cause max-age. A
+	// redrive sends anew. At least 1 s. Default: none, no message is too old.
+	MaxAge time.Duration
 	// DeadLetterShare is the share of the messages decided (done, discarded or
 	// dead-lettered) over 30 s, at least 20 of them, above which dead-lettering is
 	// taken for a bad deploy: receiving stops but for one probe message per backoff,
@@ -200,6 +204,9 @@ func (c Config) validate() error {
 	within("BackoffMax", c.BackoffMax, c.BackoffBase, maxHold, false)
 	if c.DecodeAttempts < 1 || c.DecodeAttempts > 1000 {
 		bad("DecodeAttempts", c.DecodeAttempts, "1 to 1000")
+	}
+	if c.MaxAge != 0 {
+		within("MaxAge", c.MaxAge, time.Second, math.MaxInt64, false)
 	}
 	if c.DeadLetterShare != -1 && !(c.DeadLetterShare > 0 && c.DeadLetterShare < 1) {
 		bad("DeadLetterShare", c.DeadLetterShare, "above 0 and below 1, or -1")

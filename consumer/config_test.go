@@ -60,6 +60,8 @@ var bounds = []fieldBounds{
 	{field: "BackoffMax", lowest: 2 * time.Second, highest: 12 * time.Hour, below: 2*time.Second - 1, above: 12*time.Hour + 1,
 		bound: "2s to 12h0m0s", doc: "at least BackoffBase and at most 12 h"},
 	{field: "DecodeAttempts", lowest: 1, highest: 1000, below: -1, above: 1001, bound: "1 to 1000", doc: "1 to 1000"},
+	{field: "MaxAge", lowest: time.Second, highest: time.Duration(math.MaxInt64), below: time.Second - 1, alsoBad: []any{time.Duration(-1)},
+		bound: "at least 1s", doc: "At least 1 s"},
 	{field: "DeadLetterShare", lowest: math.SmallestNonzeroFloat64, highest: 1 - 1e-16, below: -0.1, above: 1.0, alsoBad: []any{math.NaN(), math.Inf(1), -2.0}, off: true,
 		bound: "above 0 and below 1, or -1", doc: "Above 0 and below 1; -1"},
 }
@@ -304,7 +306,7 @@ var (
 func isDefault(t *testing.T, v reflect.Value, text string, cfg reflect.Value) bool {
 	t.Helper()
 	switch text {
-	case "none", "every SNS envelope is unwrapped", "sqs.New(client.Options()) for a *sqs.Client, else client":
+	case "none", "none, no message is too old", "every SNS envelope is unwrapped", "sqs.New(client.Options()) for a *sqs.Client, else client":
 		return v.IsZero()
 	case "silent":
 		log, ok := v.Interface().(*slog.Logger)

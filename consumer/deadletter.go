@@ -24,6 +24,7 @@ const (
 	causeExhausted    = "exhausted"
 	causeRetention    = "retention"
 	causeConfirmation = "subscription-confirmation"
+	causeMaxAge       = "max-age"
 )
 
 // ErrNoDeadLetterQueue is the Err of a DeadLetteredEvent for a message that
@@ -31,7 +32,10 @@ const (
 // kept and tried again; give the queue a dead-letter queue.
 var ErrNoDeadLetterQueue = errors.New("consumer: the queue has no dead-letter queue")
 
-var errAbandoned = errors.New("consumer: the handler did not heed its context and was abandoned")
+var (
+	errTooOld    = errors.New("consumer: older than Config.MaxAge")
+	errAbandoned = errors.New("consumer: the handler did not heed its context and was abandoned")
+)
 
 // causeText is the value of the cause attribute.
 func causeText(h *hold, attempt int, now time.Time) string {

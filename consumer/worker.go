@@ -67,6 +67,9 @@ func (w *worker) handle(h *hold) (err error) {
 	if h.noWork != nil {
 		return h.noWork
 	}
+	if age := h.started.Sub(h.sentAt); d.cfg.MaxAge > 0 && !h.sentAt.IsZero() && age > d.cfg.MaxAge {
+		return fmt.Errorf("%w (%v): the message is %v old", errTooOld, d.cfg.MaxAge, age.Round(time.Millisecond))
+	}
 	returned := false
 	defer func() {
 		if returned {
