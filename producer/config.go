@@ -66,9 +66,10 @@ type Config struct {
 // Offloader keeps bodies elsewhere, as claimcheck.Store does in S3. It must be safe
 // for concurrent use.
 type Offloader interface {
-	// Offload stores body and returns what is sent in its place: another body and one
-	// more attribute.
-	Offload(ctx context.Context, body string) (pointer, attribute string, value holdfast.Attribute, err error)
+	// Offload stores m.Body and writes what is sent in its place to m.Body and, as at
+	// most one more attribute, to m.Attributes. m has nothing else but Topic.ARN where
+	// it goes to a topic, and so to several readers. An error is returned to the sender.
+	Offload(ctx context.Context, m *holdfast.Message) error
 }
 
 // SQSAPI is what a producer to a queue calls of the SDK's client; *sqs.Client has it.

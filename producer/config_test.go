@@ -48,9 +48,7 @@ var bounds = []struct {
 // elsewhere is an Offloader.
 type elsewhere struct{}
 
-func (*elsewhere) Offload(context.Context, string) (pointer, attribute string, value holdfast.Attribute, err error) {
-	return "elsewhere", "where", text("x"), nil
-}
+func (*elsewhere) Offload(context.Context, *holdfast.Message) error { return nil }
 
 // with is the zero Config but for one field, and Offload where that needs it.
 func with(t *testing.T, field string, value any) (cfg producer.Config) {

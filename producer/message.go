@@ -119,13 +119,6 @@ func cloneWithRoom(attributes map[string]holdfast.Attribute, n int) map[string]h
 	return all
 }
 
-// with returns attributes with one more.
-func with(attributes map[string]holdfast.Attribute, name string, value holdfast.Attribute) map[string]holdfast.Attribute {
-	all := cloneWithRoom(attributes, 1)
-	all[name] = value
-	return all
-}
-
 // deduplicationID is that of a key, else one that nothing else has.
 func deduplicationID(key string) string {
 	if key == "" {

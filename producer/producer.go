@@ -35,6 +35,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/holdfast-go/holdfast"
 	"github.com/holdfast-go/holdfast/internal/batch"
 	"github.com/holdfast-go/holdfast/internal/jitter"
 )
@@ -208,12 +209,15 @@ func (p *Producer) offload(ctx context.Context, w *waiter, m Message) (Message, 
 	}
 	ctx, cancel := context.WithDeadline(ctx, w.end)
 	defer cancel()
-	pointer, name, value, err := p.cfg.Offload.Offload(ctx, m.Body)
-	if err != nil {
+	moved := holdfast.Message{Body: m.Body, Attributes: cloneWithRoom(m.Attributes, 1)}
+	if p.to.topic {
+		moved.Topic.ARN = p.to.name
+	}
+	if err := p.cfg.Offload.Offload(ctx, &moved); err != nil {
 		return m, 0, p.notSent(fmt.Errorf("its body of %d bytes could not be put elsewhere: %w", len(m.Body), err))
 	}
 	p.stats.offloaded.Add(1)
-	m.Body, m.Attributes = pointer, with(m.Attributes, name, value)
+	m.Body, m.Attributes = moved.Body, moved.Attributes
 	return m, sizeOf(m), nil
 }
 
