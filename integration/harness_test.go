@@ -80,7 +80,6 @@ func (f *fakeTB) end(how string, args []any) {
 	}
 }
 
-//nolint:paralleltest // it sets the environment
 func TestWhatIsMissingSkipsInOneLineOrFails(t *testing.T) {
 	leftOut := filepath.Join(t.TempDir(), "left-out")
 	t.Setenv("HOLDFAST_LEFT_OUT", leftOut)

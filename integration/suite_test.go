@@ -137,13 +137,15 @@ func TestEachOrderIsDoneOnce(t *testing.T) {
 // A hold of 2 s leaves a second for the call that extends it. A machine that takes
 // longer loses the hold, and says so: then the message is received anew, which is
 // right, and the test begins again.
+//
+//nolint:tparallel // each try waits for the one before it
 func TestHeartbeatHoldsAMessageOverItsVisibility(t *testing.T) {
 	t.Parallel()
 	stack, rdb := LocalStack(t), Redis(t)
 	const tries = 5
 	for try := 1; ; try++ {
 		held := false
-		t.Run(fmt.Sprintf("try %d", try), func(t *testing.T) { held = heartbeatHolds(t, stack, rdb) }) //nolint:paralleltest // each waits for the one before it
+		t.Run(fmt.Sprintf("try %d", try), func(t *testing.T) { held = heartbeatHolds(t, stack, rdb) })
 		switch {
 		case t.Failed() || held:
 			return

@@ -44,7 +44,7 @@ func processCPU(tb testing.TB) time.Duration {
 
 // Not parallel: what other tests use would count.
 //
-//nolint:paralleltest,tparallel // see above
+//nolint:paralleltest // see above
 func TestVirtualTimeIsNearlyFree(t *testing.T) {
 	t.Run("a handler is tested through the real runtime in less than 5 ms", func(t *testing.T) {
 		limit := 5 * time.Millisecond

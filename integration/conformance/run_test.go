@@ -71,12 +71,13 @@ func TestSplice(t *testing.T) {
 	}
 }
 
+//nolint:tparallel // what follows the suite needs its end
 func TestACaseThatFailsIsTriedAgainAlone(t *testing.T) {
 	t.Parallel()
 	client := sqstest.New(t).SQS()
 	var running, runs atomic.Int64
 	var result *Result
-	t.Run("suite", func(t *testing.T) { //nolint:paralleltest // what follows needs its end
+	t.Run("suite", func(t *testing.T) {
 		var cases []Case
 		for i := range 20 {
 			cases = append(cases, Case{Name: fmt.Sprintf("Case/%d", i), Doc: "here", Run: func(c *Check) {
