@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -179,4 +180,31 @@ func TestAnUnfitRequestIsRefused(t *testing.T) {
 			t.Errorf("status %d and %d, read %d bytes", w.Code, res.StatusCode, body.read)
 		}
 	})
+}
+
+// Not parallel: what other tests allocate would count.
+//
+//nolint:paralleltest // see above
+func TestARequestOf100MiBTakesBoundedMemory(t *testing.T) {
+	handler := sqstest.New(t).Handler()
+	for name, header := range map[string]http.Header{
+		"SQS": {"X-Amz-Target": {"AmazonSQS.SendMessage"}, "Content-Type": {"application/x-amz-json-1.0"}},
+		"SNS": {"Content-Type": {"application/x-www-form-urlencoded"}},
+	} {
+		for _, length := range []int64{100 << 20, -1} { // announced or not
+			body := &endless{}
+			r := httptest.NewRequest(http.MethodPost, "/", io.LimitReader(body, 100<<20))
+			r.Header, r.ContentLength = header, length
+			w := httptest.NewRecorder()
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			handler.ServeHTTP(w, r)
+			runtime.ReadMemStats(&after)
+			took := (after.TotalAlloc - before.TotalAlloc) >> 20
+			t.Logf("%s, length %d: %d MiB", name, length, took)
+			if w.Code != http.StatusRequestEntityTooLarge || took > 40 {
+				t.Errorf("%s, length %d: status %d, %d MiB allocated", name, length, w.Code, took)
+			}
+		}
+	}
 }
