@@ -27,8 +27,9 @@ help: ## Explain every target
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: ## Process the orders of examples/orders on an SQS and a Redis inside the process, and show the ledger (under 30 s)
+demo: ## Process orders on an SQS and a Redis inside the process, then fan them out from an SNS to three queues, and show the ledgers (under 30 s each)
 	go run ./examples/orders
+	go run ./examples/fanout
 
 .PHONY: test
 test: ## Run all tests, install redis-server where it is missing; PKG=./consumer for one package, TESTFLAGS=-v for flags of go test

@@ -31,7 +31,7 @@ type HandlerFunc func(ctx context.Context, m *Message) error
 func (f HandlerFunc) Handle(ctx context.Context, m *Message) error { return f(ctx, m) }
 
 // Middleware wraps handlers. Beyond Wrap the runtime looks for [Validator],
-// [Starter], [Settler] and [Gate] on the value in its list, so one value can
+// [Starter], [Settler], [Confirmer] and [Gate] on the value in its list, so one value can
 // bring all that a concern needs.
 type Middleware interface {
 	Wrap(next Handler) Handler
@@ -64,6 +64,17 @@ type Validator interface {
 // stopped: what Start begins in the background ends with it.
 type Starter interface {
 	Start(ctx context.Context, q Queue) error
+}
+
+// Confirmer is a middleware that confirms subscriptions. The runtime calls it where
+// SNS asks to confirm one, which handlers never see; the first in the list that
+// confirms is the last that is asked. What nobody confirms is dead-lettered. Package
+// fanout has one.
+type Confirmer interface {
+	// Confirm is given the message as it was received. true deletes it. An error
+	// has it tried again after a backoff, unless it is Permanent: then it is
+	// dead-lettered. Safe for concurrent use.
+	Confirm(ctx context.Context, m *Message) (confirmed bool, err error)
 }
 
 // Settler is a middleware that is told what became of a message, after SQS

@@ -82,6 +82,8 @@ func (d *dispatcher) judgeFailure(h *hold, err, verb error, now time.Time) settl
 			cause = causeConfirmation
 		case errors.Is(err, errTooOld):
 			cause = causeMaxAge
+		case errors.Is(err, envelope.ErrProbe) && d.c.source().DeadLetterARN != "": // else it is only handed back
+			cause = causeProbe
 		case errors.As(err, new(*holdfast.DecodeError)) && attempt >= d.cfg.DecodeAttempts:
 			cause = causeUndecodable
 		case errors.As(err, new(*holdfast.RouteError)) && attempt >= d.cfg.DecodeAttempts:
@@ -100,7 +102,7 @@ func (d *dispatcher) judgeFailure(h *hold, err, verb error, now time.Time) settl
 	hasQueue := d.c.source().DeadLetterARN != ""
 	if cause != "" && hasQueue {
 		// None of them is the mark of a bad deploy.
-		harmless := cause == causeRetention || cause == causeConfirmation || cause == causeMaxAge
+		harmless := cause == causeRetention || cause == causeConfirmation || cause == causeMaxAge || cause == causeProbe
 		if harmless || d.c.deploy.MayDeadLetter(h.id, now) {
 			return settlement{outcome: holdfast.DeadLettered, err: err, cause: cause}
 		}

@@ -22,7 +22,7 @@ import (
 // fields at once and clamps none.
 type Config struct {
 	// Middleware wraps the handler; the first listed is outermost. Values that
-	// also implement holdfast.Validator, Starter, Settler or Gate are used as
+	// also implement holdfast.Validator, Starter, Settler, Confirmer or Gate are used as
 	// such. Default: none.
 	Middleware []holdfast.Middleware
 

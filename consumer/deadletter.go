@@ -25,6 +25,7 @@ const (
 	causeRetention    = "retention"
 	causeConfirmation = "subscription-confirmation"
 	causeMaxAge       = "max-age"
+	causeProbe        = "probe" // of fanout.Verify
 )
 
 // ErrNoDeadLetterQueue is the Err of a DeadLetteredEvent for a message that

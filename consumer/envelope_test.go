@@ -276,3 +276,44 @@ func TestServiceEvents(t *testing.T) {
 		})
 	})
 }
+
+func TestProbesNeverReachAHandler(t *testing.T) {
+	t.Parallel()
+	t.Run("and are dead-lettered as they came", probeDeadLettered)
+	t.Run("and without a dead-letter queue are handed back while the consumer stays ready", probeHandedBack)
+}
+
+func probeDeadLettered(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		srv := sqstest.New(t)
+		q := srv.Queue(t, "orders", sqstest.DLQ(10))
+		for range 50 {
+			q.Send(t, `{"n":1}`, sqstest.StringAttribute("holdfast-probe", "x"))
+		}
+		r := start(t, srv, q, handle(func(_ context.Context, m *holdfast.Message) error {
+			t.Errorf("a handler saw %q", m.Body)
+			return nil
+		}), consumer.Config{})
+		until(t, 10*time.Second, "settled", empty(q))
+		dead := q.DLQ().Messages()
+		if len(dead) != 50 || dead[0].Body != `{"n":1}` || dead[0].Attributes["holdfast-probe"].Text != "x" || causeOf(t, dead[0]).Cause != "probe" || !r.Health().Ready {
+			t.Errorf("%d dead-lettered, the first %+v; health %+v", len(dead), dead, r.Health())
+		}
+	})
+}
+
+func probeHandedBack(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		srv := sqstest.New(t)
+		q := srv.Queue(t, "orders")
+		id := q.Send(t, "x", sqstest.StringAttribute("holdfast-probe", "x"))
+		r := start(t, srv, q, handle(func(_ context.Context, m *holdfast.Message) error {
+			t.Errorf("a handler saw %q", m.Body)
+			return nil
+		}), consumer.Config{})
+		time.Sleep(time.Minute)
+		if n := q.Receives(id); n < 2 || len(q.Messages()) != 1 || !r.Health().Ready {
+			t.Errorf("received %d times, %d on the queue, health %+v", n, len(q.Messages()), r.Health())
+		}
+	})
+}

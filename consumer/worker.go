@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast"
+	"github.com/holdfast-go/holdfast/internal/envelope"
 	"github.com/holdfast-go/holdfast/internal/routine"
 )
 
@@ -64,10 +65,7 @@ func (w *worker) handle(h *hold) (err error) {
 	if f := d.cfg.Hooks.Started; f != nil {
 		call(d.c, f, holdfast.StartedEvent{Message: &h.msg, Waited: h.started.Sub(h.arrived)})
 	}
-	if h.noWork != nil {
-		return h.noWork
-	}
-	if age := h.started.Sub(h.sentAt); d.cfg.MaxAge > 0 && !h.sentAt.IsZero() && age > d.cfg.MaxAge {
+	if age := h.started.Sub(h.sentAt); h.noWork == nil && d.cfg.MaxAge > 0 && !h.sentAt.IsZero() && age > d.cfg.MaxAge {
 		return fmt.Errorf("%w (%v): the message is %v old", errTooOld, d.cfg.MaxAge, age.Round(time.Millisecond))
 	}
 	returned := false
@@ -80,7 +78,11 @@ func (w *worker) handle(h *hold) (err error) {
 			err = &holdfast.PanicError{Value: v, Stack: debug.Stack()}
 		}
 	}()
-	err = d.c.chain.Handle(holdfast.NewContext(ctx, &h.msg, h), &h.msg)
+	if h.noWork != nil {
+		err = envelope.Answer(ctx, h.noWork, &h.msg, d.cfg.Middleware)
+	} else {
+		err = d.c.chain.Handle(holdfast.NewContext(ctx, &h.msg, h), &h.msg)
+	}
 	tryOut(err)
 	returned = true
 	return err

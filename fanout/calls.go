@@ -66,6 +66,11 @@ func (c *calls) do(ctx context.Context, action, on string, call func(ctx context
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+	return c.inTurn(ctx, action, on, call)
+}
+
+// inTurn is do for calls that mostly wait, and shall not keep others from their slots.
+func (c *calls) inTurn(ctx context.Context, action, on string, call func(ctx context.Context) error) error {
 	service, _, _ := strings.Cut(action, ":")
 	for try := 1; ; try++ {
 		if err := pause(ctx, c.turn(service)); err != nil {

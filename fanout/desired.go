@@ -85,7 +85,7 @@ func compile(t Topology) *desired {
 	}
 	for i := range t.Subscriptions {
 		s := &t.Subscriptions[i]
-		if !s.DLQ.Off && s.DLQ.ARN == "" && t.queue(s.DLQ.Name) == nil && d.queue(s.DLQ.Name) == nil {
+		if !s.DLQ.Off && s.DLQ.ARN == "" && !s.LetIn && t.queue(s.DLQ.Name) == nil && d.queue(s.DLQ.Name) == nil {
 			d.queues = append(d.queues, t.newQueue(Queue{Name: s.DLQ.Name, Retention: s.DLQ.Retention, KMSKey: s.DLQ.KMSKey}, true))
 		}
 	}
@@ -230,6 +230,10 @@ func (d *desired) subscribe(t *Topology, s *Subscription) {
 	if w.queue, elsewhere = parseARN(s.Queue); !elsewhere {
 		w.queue, w.ownQueue = t.at("sqs", s.Queue), true
 	}
+	if s.LetIn {
+		d.permit(w.topic, d.queue(s.Queue))
+		return
+	}
 	if w.filter != "" {
 		if w.scope = scopeAttributes; s.OnBody {
 			w.scope = scopeBody
@@ -315,4 +319,61 @@ func redriveTarget(policy string) string {
 		return ""
 	}
 	return p.Target
+}
+
+const (
+	// maxPolicyBytes and maxStatements bound a queue's policy [SQS, "Quotas related to
+	// policies"].
+	maxPolicyBytes = 8 << 10
+	maxStatements  = 20
+
+	snsPrincipal = "sns.amazonaws.com"
+	// sidPrefix begins the Sid of every statement that this package writes.
+	sidPrefix = "HoldfastFrom"
+)
+
+// statement is a statement of a queue's policy that lets a topic send.
+type statement struct {
+	Sid       string
+	Effect    string
+	Principal map[string]string
+	Action    string
+	Resource  string
+	Condition map[string]map[string]string
+}
+
+// sendStatement lets one topic, of one account, send to one queue.
+func sendStatement(topic, queue arn) statement {
+	return statement{
+		Sid:       sidOf(topic),
+		Effect:    "Allow",
+		Principal: map[string]string{"Service": snsPrincipal},
+		Action:    "sqs:SendMessage",
+		Resource:  queue.String(),
+		Condition: map[string]map[string]string{
+			"ArnEquals":    {"aws:SourceArn": topic.String()},
+			"StringEquals": {"aws:SourceAccount": topic.account},
+		},
+	}
+}
+
+// sidOf names the statement for a topic: readable, of the letters that a Sid may
+// have, and different for topics of one name in other places.
+func sidOf(topic arn) string {
+	sum := sha256.Sum256([]byte(topic.String()))
+	name := strings.Map(func(r rune) rune {
+		if r == '-' || r == '_' || r == '.' {
+			return -1
+		}
+		return r
+	}, topic.name)
+	return sidPrefix + name[:min(len(name), 40)] + hex.EncodeToString(sum[:4])
+}
+
+func (s *statement) text() string {
+	b, err := json.Marshal(s)
+	if err != nil {
+		panic(err) // strings and maps of strings
+	}
+	return string(b)
 }

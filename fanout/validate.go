@@ -278,6 +278,14 @@ func (v *validator) subscription(i int) {
 	if topicElsewhere && queueElsewhere {
 		v.bad(field, s.Topic+" -> "+s.Queue, "of a topic or a queue of the topology")
 	}
+	if s.LetIn {
+		if !topicElsewhere || topicARN.account == v.t.Account {
+			v.bad(field+".LetIn", true, "false where the topic is not one of another account")
+		}
+		if s.Raw || s.OnBody || s.Filter.JSON() != "" || s.DLQ != (Undelivered{}) {
+			v.bad(field+".LetIn", true, "false where Raw, Filter, OnBody or DLQ are set")
+		}
+	}
 	topicName, queueName := nameOf(s.Topic), nameOf(s.Queue)
 	if isFIFO(queueName) && !isFIFO(topicName) {
 		v.bad(field+".Queue", s.Queue, "a standard queue: SNS does not deliver from a standard topic to a FIFO queue")
@@ -307,7 +315,9 @@ func (v *validator) subscription(i int) {
 		v.bad(fmt.Sprintf("Queues[%d].KMSKey", slices.IndexFunc(v.t.Queues, func(q Queue) bool { return q.Name == s.Queue })), queue.KMSKey,
 			"a key of your own, or none: SNS may not use the one that AWS manages, and %s delivers here", s.Topic)
 	}
-	v.undelivered(field+".DLQ", s, topicARN)
+	if !s.LetIn {
+		v.undelivered(field+".DLQ", s, topicARN)
+	}
 }
 
 func (v *validator) undelivered(field string, s *Subscription, topicARN arn) {
@@ -391,7 +401,7 @@ func (v *validator) names() {
 	}
 	for i := range v.t.Subscriptions {
 		d := &v.t.Subscriptions[i].DLQ
-		if !d.Off && d.ARN == "" && v.t.queue(d.Name) == nil {
+		if !d.Off && d.ARN == "" && !v.t.Subscriptions[i].LetIn && v.t.queue(d.Name) == nil {
 			take(d.Name, fmt.Sprintf("Subscriptions[%d].DLQ.Name", i), fmt.Sprint("undelivered ", d.Retention, d.KMSKey))
 		}
 	}

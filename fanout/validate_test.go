@@ -158,6 +158,11 @@ func TestValidationSaysFieldValueAndBound(t *testing.T) {
 			s.Topic, s.Queue, s.DLQ.Off = elsewhere, "arn:aws:sqs:us-east-1:222222222222:q", true
 		}),
 			[]string{`Subscriptions[0] is "arn:aws:sns:eu-west-1:111111111111:events -> arn:aws:sqs:us-east-1:222222222222:q"; it must be of a topic or a queue of the topology`}},
+		"letting in one of the own": {sub(func(s *fanout.Subscription) { s.LetIn = true }),
+			[]string{`Subscriptions[0].LetIn is true; it must be false where the topic is not one of another account`}},
+		"letting in, and how": {sub(func(s *fanout.Subscription) { s.LetIn, s.Topic, s.Raw = true, elsewhere, true }),
+			[]string{`Subscriptions[0].LetIn is true; it must be false where Raw, Filter, OnBody or DLQ are set`}},
+		"letting in": {sub(func(s *fanout.Subscription) { s.LetIn, s.Topic = true, elsewhere }), nil},
 		"FIFO queue of a standard topic": {func(t *top) {
 			fifo(t)
 			t.Topics[0].Name, t.Subscriptions[0].Topic = "orders", "orders"

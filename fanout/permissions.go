@@ -1,0 +1,231 @@
+package fanout
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+)
+
+// iamStatement is a statement of an IAM policy.
+type iamStatement struct {
+	Sid       string
+	Effect    string
+	Action    []string
+	Resource  []string
+	Condition map[string]map[string][]string `json:",omitempty"`
+}
+
+// PlanPermissions is the least IAM policy, as JSON, with which Plan works for a
+// topology under cfg. Actions that IAM cannot limit to a topic are allowed on *. The
+// error is Validate's and that of cfg.
+func PlanPermissions(t Topology, cfg Config) (string, error) {
+	want, err := compileChecked(t, cfg)
+	if err != nil {
+		return "", err
+	}
+	return iamText(want.reading(cfg)), nil
+}
+
+// ApplyPermissions is the least IAM policy, as JSON, with which Apply works for a
+// topology under cfg: that of Plan, and creating unless ExistingOnly, and deleting
+// where Prune names what.
+func ApplyPermissions(t Topology, cfg Config) (string, error) {
+	want, err := compileChecked(t, cfg)
+	if err != nil {
+		return "", err
+	}
+	queues, topics, from := want.arns()
+	all := want.reading(cfg)
+	queueActions := []string{"sqs:SetQueueAttributes", "sqs:TagQueue"}
+	topicActions := []string{"sns:SetTopicAttributes", "sns:TagResource"}
+	if !cfg.ExistingOnly {
+		queueActions = append(queueActions, "sqs:CreateQueue")
+		topicActions = append(topicActions, "sns:CreateTopic")
+		all = append(all, allow("Subscribe", []string{"sns:Subscribe"}, from))
+	}
+	all = append(all, allow("ChangeQueues", queueActions, queues), allow("ChangeTopics", topicActions, topics))
+	if len(want.subs) > 0 {
+		all = append(all, allow("ChangeSubscriptions", []string{"sns:SetSubscriptionAttributes"}, []string{"*"}))
+	}
+	var gone, ended, edited []string
+	unsubscribes := false
+	for _, p := range cfg.Prune {
+		switch a, kind := pruned(p); kind {
+		case pruneQueue:
+			gone = append(gone, a.String())
+		case pruneTopic:
+			ended = append(ended, a.String())
+		case pruneStatement:
+			edited = append(edited, a.String())
+		case pruneSubscription:
+			unsubscribes = true
+		case pruneNothing:
+		}
+	}
+	if unsubscribes {
+		all = append(all, allow("PruneSubscriptions", []string{"sns:Unsubscribe"}, []string{"*"}))
+	}
+	all = append(all,
+		allow("PruneStatements", []string{"sqs:SetQueueAttributes"}, edited),
+		allow("PruneQueues", []string{"sqs:DeleteQueue"}, gone),
+		allow("PruneTopics", []string{"sns:DeleteTopic"}, ended))
+	return iamText(all), nil
+}
+
+// ConsumePermissions is the least IAM policy, as JSON, for a consumer of one of the
+// topology's queues: package consumer with its defaults, on the queue and the
+// dead-letter queue. Where keys of KMS encrypt these, it may use them for SQS.
+func ConsumePermissions(t Topology, queue string) (string, error) {
+	want, err := compileChecked(t, Config{})
+	if err != nil {
+		return "", err
+	}
+	q := want.queue(queue)
+	if q == nil {
+		return "", &ConfigError{"queue", queue, "the name of a queue of the topology"}
+	}
+	all := []iamStatement{allow("Consume", []string{
+		"sqs:GetQueueUrl", "sqs:GetQueueAttributes", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility",
+	}, []string{q.arn.String()})}
+	keys := []string{q.attrs[attrKMSKey]}
+	if target := redriveTarget(q.attrs[attrRedrive]); target != "" {
+		all = append(all, allow("DeadLetter", []string{"sqs:SendMessage"}, []string{target}))
+		if a, ok := parseARN(target); ok {
+			if dead := want.queue(a.name); dead != nil {
+				keys = append(keys, dead.attrs[attrKMSKey])
+			}
+		}
+	}
+	return iamText(append(all, t.keys(keys, "sqs")...)), nil
+}
+
+// ProducePermissions is the least IAM policy, as JSON, for publishing to the
+// topology's topics. Where keys of KMS encrypt these, it may use them for SNS.
+func ProducePermissions(t Topology) (string, error) {
+	want, err := compileChecked(t, Config{})
+	if err != nil {
+		return "", err
+	}
+	_, topics, _ := want.arns()
+	var keys []string
+	for i := range want.topics {
+		keys = append(keys, want.topics[i].attrs[attrKMSKey])
+	}
+	all := append([]iamStatement{allow("Publish", []string{"sns:Publish"}, topics)}, t.keys(keys, "sns")...)
+	return iamText(all), nil
+}
+
+func compileChecked(t Topology, cfg Config) (*desired, error) {
+	if err := t.Validate(); err != nil {
+		return nil, err
+	}
+	want := compile(t.withDefaults())
+	return want, cfg.withDefaults().validate(want)
+}
+
+// arns are those of the queues, of the topics, and of all topics subscribed to.
+func (d *desired) arns() (queues, topics, from []string) {
+	for i := range d.queues {
+		queues = append(queues, d.queues[i].arn.String())
+	}
+	for i := range d.topics {
+		topics = append(topics, d.topics[i].arn.String())
+	}
+	for i := range d.subs {
+		if text := d.subs[i].topic.String(); !slices.Contains(from, text) {
+			from = append(from, text)
+		}
+	}
+	return queues, topics, from
+}
+
+// reading is what Plan needs.
+func (d *desired) reading(cfg Config) []iamStatement {
+	queues, topics, _ := d.arns()
+	subs := len(d.subs) > 0
+	for _, p := range cfg.Prune {
+		switch a, kind := pruned(p); kind {
+		case pruneQueue, pruneStatement:
+			queues = append(queues, a.String())
+		case pruneTopic:
+			topics = append(topics, a.String())
+		case pruneSubscription:
+			subs = true
+		case pruneNothing:
+		}
+	}
+	account := []string{}
+	if subs {
+		account = append(account, "sns:GetSubscriptionAttributes")
+	}
+	if slices.ContainsFunc(d.subs, func(s wantSub) bool { return !s.ownTopic }) {
+		account = append(account, "sns:ListSubscriptions")
+	}
+	all := []iamStatement{
+		allow("ReadQueues", []string{"sqs:GetQueueUrl", "sqs:GetQueueAttributes", "sqs:ListQueueTags"}, queues),
+		allow("ReadTopics", []string{"sns:GetTopicAttributes", "sns:ListTagsForResource", "sns:ListSubscriptionsByTopic"}, topics),
+	}
+	if len(account) > 0 {
+		all = append(all, allow("ReadSubscriptions", account, []string{"*"}))
+	}
+	return all
+}
+
+// keys lets keys of KMS be used through a service, and not otherwise.
+func (t Topology) keys(names []string, service string) []iamStatement {
+	var arns, aliases []string
+	for _, name := range names {
+		prefix := "arn:" + partitionOf(t.Region) + ":kms:" + t.Region + ":" + t.Account + ":"
+		switch alias, isAlias := strings.CutPrefix(name, "alias/"); {
+		case name == "":
+		case strings.HasPrefix(name, "arn:") && !strings.Contains(name, ":alias/"):
+			arns = append(arns, name)
+		case strings.HasPrefix(name, "arn:"):
+			aliases = append(aliases, name[strings.Index(name, ":alias/")+1:])
+		case isAlias:
+			aliases = append(aliases, "alias/"+alias)
+		default:
+			arns = append(arns, prefix+"key/"+name)
+		}
+	}
+	domain := ".amazonaws.com"
+	if partitionOf(t.Region) == "aws-cn" {
+		domain += ".cn"
+	}
+	via := map[string][]string{"kms:ViaService": {service + "." + t.Region + domain}}
+	actions := []string{"kms:Decrypt", "kms:GenerateDataKey"}
+	var all []iamStatement
+	if len(arns) > 0 {
+		s := allow("UseKeys", actions, arns)
+		s.Condition = map[string]map[string][]string{"StringEquals": via}
+		all = append(all, s)
+	}
+	if len(aliases) > 0 {
+		// IAM knows no alias as a resource, only as a condition.
+		slices.Sort(aliases)
+		s := allow("UseKeysOfAliases", actions, []string{"arn:" + partitionOf(t.Region) + ":kms:" + t.Region + ":" + t.Account + ":key/*"})
+		s.Condition = map[string]map[string][]string{"StringEquals": via, "ForAnyValue:StringEquals": {"kms:ResourceAliases": slices.Compact(aliases)}}
+		all = append(all, s)
+	}
+	return all
+}
+
+func allow(sid string, actions, resources []string) iamStatement {
+	resources = slices.Clone(resources)
+	slices.Sort(resources)
+	return iamStatement{Sid: sid, Effect: "Allow", Action: actions, Resource: slices.Compact(resources)}
+}
+
+// iamText writes a policy. A statement without resources is left out: IAM takes
+// none.
+func iamText(all []iamStatement) string {
+	all = slices.DeleteFunc(all, func(s iamStatement) bool { return len(s.Resource) == 0 })
+	b, err := json.MarshalIndent(struct {
+		Version   string
+		Statement []iamStatement
+	}{"2012-10-17", all}, "", "  ")
+	if err != nil {
+		panic(err) // strings and lists of these
+	}
+	return string(b) + "\n"
+}

@@ -1,0 +1,306 @@
+package fanout
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
+	snstypes "github.com/aws/aws-sdk-go-v2/service/sns/types"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/holdfast-go/holdfast/internal/envelope"
+	"github.com/holdfast-go/holdfast/internal/filterpolicy"
+)
+
+// undeliveredText stands where SNS did not say why.
+const undeliveredText = "undelivered"
+
+// maxStrangers is how many messages of others are hidden at most while a dead-letter
+// queue is read.
+const maxStrangers = 100
+
+// verifier is one run of Verify.
+type verifier struct {
+	e      *engine
+	have   *observed
+	cfg    VerifyConfig
+	probes []probe // one for each subscription
+
+	mu      sync.Mutex        // guards what follows, and what is known of probes
+	by      map[string]*probe // those under way, by their value
+	open    int               // how many of them have not come to an end
+	busy    map[arn]bool      // queues that were not read to the end
+	settled chan struct{}     // closed when none is open
+}
+
+// probe is a message on its way through a subscription.
+type probe struct {
+	sub      *wantSub
+	failed   *finding  // without a probe
+	suspects []finding // the likeliest first
+
+	value   string
+	sent    time.Time
+	arrived time.Time
+	refused string // what SNS says, where it is on the subscription's dead-letter queue
+	over    bool   // it has come to an end
+}
+
+type finding struct {
+	cause Cause
+	why   string
+}
+
+func (p *probe) fails(cause Cause, why string) {
+	if p.failed == nil {
+		p.failed = &finding{cause, why}
+	}
+}
+
+// send publishes the probes.
+func (v *verifier) send(ctx context.Context) error {
+	v.busy, v.settled = map[arn]bool{}, make(chan struct{})
+	var out []*probe
+	for i := range v.probes {
+		p := &v.probes[i]
+		if p.failed != nil {
+			continue
+		}
+		if _, ok := filterpolicy.SampleOf(p.sub.filter, p.sub.scope == scopeBody); !ok {
+			p.fails(CauseNotProbed, "no message is known that fits the filter policy")
+			continue
+		}
+		p.value = rand.Text()
+		v.by[p.value] = p
+		out = append(out, p)
+	}
+	if v.open = len(out); v.open == 0 {
+		close(v.settled)
+	}
+	return each(out, func(p *probe) error { return v.e.publish(ctx, p) })
+}
+
+// publish publishes one probe.
+func (e *engine) publish(ctx context.Context, p *probe) error {
+	onBody := p.sub.scope == scopeBody
+	s, _ := filterpolicy.SampleOf(p.sub.filter, onBody)
+	text := p.sub.topic.String()
+	in := &sns.PublishInput{TopicArn: &text, Message: aws.String("a probe of holdfast"), MessageAttributes: map[string]snstypes.MessageAttributeValue{
+		envelope.ProbeAttribute: {DataType: aws.String("String"), StringValue: &p.value},
+	}}
+	for name, a := range s.Attributes {
+		in.MessageAttributes[name] = snstypes.MessageAttributeValue{DataType: aws.String(a.Type), StringValue: aws.String(a.Text)}
+	}
+	if onBody {
+		body, err := json.Marshal(s.Body)
+		if err != nil {
+			return fmt.Errorf("fanout: the body of a probe: %w", err)
+		}
+		in.Message = aws.String(string(body))
+	}
+	if isFIFO(p.sub.topic.name) {
+		// A group of its own: nothing waits behind it.
+		in.MessageGroupId, in.MessageDeduplicationId = aws.String("holdfast-probe-"+p.value), &p.value
+	}
+	p.sent = time.Now()
+	return e.calls.do(ctx, "sns:Publish", text, func(ctx context.Context) error {
+		_, err := e.client.SNS.Publish(ctx, in, e.inRegion(p.sub.topic))
+		return err
+	})
+}
+
+// place is a queue in which probes are looked for.
+type place struct {
+	queue arn
+	url   string
+	// main is a subscribed queue; else it is one for dead letters.
+	main bool
+	// of are the probes that arrive by being here; refused ones that did not.
+	of, refused []*probe
+}
+
+// places lists where the probes may come to light.
+func (v *verifier) places() []*place {
+	all := map[arn]*place{}
+	at := func(queue arn) *place {
+		q := v.have.queues[queue]
+		if q == nil {
+			return &place{} // nobody looks
+		}
+		if all[queue] == nil {
+			all[queue] = &place{queue: queue, url: q.url}
+		}
+		return all[queue]
+	}
+	for i := range v.probes {
+		p := &v.probes[i]
+		if p.value == "" {
+			continue
+		}
+		q := v.have.queues[p.sub.queue]
+		if q.held() == 0 {
+			m := at(p.sub.queue)
+			m.main, m.of = true, append(m.of, p)
+		} else {
+			v.busy[p.sub.queue] = true
+		}
+		if target, ok := parseARN(redriveTarget(q.attrs[attrRedrive])); ok {
+			dead := at(target)
+			dead.of = append(dead.of, p)
+		}
+		if dlq, ok := parseARN(p.sub.dlq); ok {
+			dead := at(dlq)
+			dead.refused = append(dead.refused, p)
+		}
+	}
+	var list []*place
+	for _, p := range all {
+		list = append(list, p)
+	}
+	return list
+}
+
+// collect looks for the probes until all have come to an end, or the time is over.
+func (v *verifier) collect(ctx context.Context) error {
+	end, cancel := context.WithTimeout(ctx, v.cfg.Timeout)
+	defer cancel()
+	go func() {
+		select {
+		case <-v.settled:
+			cancel()
+		case <-end.Done():
+		}
+	}()
+	err := each(v.places(), func(p *place) error { return v.read(ctx, end, p) })
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// read reads a queue until the time is over. A poll that is under way then is not cut:
+// SQS might hand a message to it, which nobody would see for a while.
+func (v *verifier) read(ctx, end context.Context, at *place) error {
+	var strangers []string // receipt handles
+	defer func() { v.giveBack(ctx, at, strangers) }()
+	for end.Err() == nil {
+		var out *sqs.ReceiveMessageOutput
+		err := v.e.calls.inTurn(ctx, "sqs:ReceiveMessage", at.queue.String(), func(ctx context.Context) (err error) {
+			out, err = v.e.client.SQS.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
+				QueueUrl: &at.url, MaxNumberOfMessages: 10, WaitTimeSeconds: 1, VisibilityTimeout: int32(v.cfg.Timeout/time.Second) + 10,
+				MessageAttributeNames: []string{"All"},
+			})
+			return err
+		})
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		met := false
+		for i := range out.Messages {
+			m := &out.Messages[i]
+			p := v.mine(m)
+			if p == nil {
+				strangers, met = append(strangers, aws.ToString(m.ReceiptHandle)), true
+				continue
+			}
+			err := v.e.calls.do(context.WithoutCancel(ctx), "sqs:DeleteMessage", at.queue.String(), func(ctx context.Context) error {
+				_, err := v.e.client.SQS.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: &at.url, ReceiptHandle: m.ReceiptHandle})
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			v.found(at, p, m)
+		}
+		// Work is left to the workers from the first message on.
+		if met && at.main || len(strangers) > maxStrangers {
+			v.mu.Lock()
+			v.busy[at.queue] = true
+			v.mu.Unlock()
+			return nil
+		}
+	}
+	return nil
+}
+
+// giveBack makes messages of others visible again. Where that fails they come back
+// by themselves.
+func (v *verifier) giveBack(ctx context.Context, at *place, handles []string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+	_ = each(handles, func(handle string) error {
+		return v.e.calls.do(ctx, "sqs:ChangeMessageVisibility", at.queue.String(), func(ctx context.Context) error {
+			_, err := v.e.client.SQS.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{QueueUrl: &at.url, ReceiptHandle: &handle, VisibilityTimeout: 0})
+			return err
+		})
+	})
+}
+
+// mine is the probe that a message is, nil for none of this run.
+func (v *verifier) mine(m *types.Message) *probe {
+	value := aws.ToString(m.MessageAttributes[envelope.ProbeAttribute].StringValue)
+	if in, kind := envelope.SNS(aws.ToString(m.Body)); kind == envelope.Notification {
+		value = in.Attributes[envelope.ProbeAttribute].String
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.by[value]
+}
+
+// found notes where a probe came to light. Probes of one subscription may pass the
+// filter of another: only in its own places it says something.
+func (v *verifier) found(at *place, p *probe, m *types.Message) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if !p.arrived.IsZero() {
+		return
+	}
+	if slices.Contains(at.of, p) {
+		p.arrived = time.Now()
+		v.ended(p)
+		return
+	}
+	if slices.Contains(at.refused, p) && p.refused == "" {
+		p.refused = undeliveredText
+		if text := aws.ToString(m.MessageAttributes["ErrorMessage"].StringValue); text != "" {
+			p.refused = aws.ToString(m.MessageAttributes["ErrorCode"].StringValue) + ": " + text
+		}
+		if len(at.refused) == 1 { // else it may have come here by another subscription
+			v.ended(p)
+		}
+	}
+}
+
+// ended counts a probe that has come to an end. Call with mu held.
+func (v *verifier) ended(p *probe) {
+	if p.over {
+		return
+	}
+	p.over = true
+	if v.open--; v.open == 0 {
+		close(v.settled)
+	}
+}
+
+// VerifyPermissions is the least IAM policy, as JSON, with which Verify works for a
+// topology: that of Plan, publishing, and taking probes from the queues.
+func VerifyPermissions(t Topology) (string, error) {
+	want, err := compileChecked(t, Config{})
+	if err != nil {
+		return "", err
+	}
+	queues, _, from := want.arns()
+	return iamText(append(want.reading(Config{}),
+		allow("Publish", []string{"sns:Publish"}, from),
+		allow("TakeProbes", []string{"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"}, queues))), nil
+}
