@@ -10,6 +10,7 @@ import (
 	"github.com/holdfast-go/holdfast"
 	"github.com/holdfast-go/holdfast/consumer/internal/wire"
 	"github.com/holdfast-go/holdfast/internal/jitter"
+	"github.com/holdfast-go/holdfast/internal/pace"
 )
 
 // pollers receives. One poller is enough for an idle queue (one empty receive
@@ -24,7 +25,8 @@ type pollers struct {
 	mu      sync.Mutex // guards all below but failures
 	active  int
 	target  int
-	waiting int // for room, a gate or their turn
+	waiting int       // for room, a gate or their turn
+	crew    pace.Crew // how many receives at once are of use
 	looked  time.Time
 	atLimit bool
 
@@ -93,9 +95,12 @@ func (p *pollers) begin() {
 }
 
 // adjust sets the number of pollers by what a receive brought.
-func (p *pollers) adjust(ctx, cut context.Context, asked, got int) {
+func (p *pollers) adjust(ctx, cut context.Context, asked, got int, arrived time.Time) {
 	p.mu.Lock()
-	grow := 0
+	grow, limit := 0, p.most()
+	if got == maxBatch {
+		limit = min(limit, p.crew.Ended(arrived, p.active-p.waiting, p.waiting == 0))
+	}
 	switch {
 	case got == 0:
 		p.target = 1
@@ -104,7 +109,7 @@ func (p *pollers) adjust(ctx, cut context.Context, asked, got int) {
 	case p.waiting == 0 && (asked == maxBatch || p.target == 1):
 		// Nobody is at hand for the room that is left. One more for each full
 		// receive doubles them in the time of one receive.
-		p.target = min(p.most(), p.active+1)
+		p.target = min(limit, p.active+1)
 		grow = p.target - p.active
 	}
 	p.mu.Unlock()
@@ -152,7 +157,7 @@ func (p *pollers) poll(ctx, cut context.Context) {
 				}
 			}
 			if !probe {
-				p.adjust(ctx, cut, asked, len(hs))
+				p.adjust(ctx, cut, asked, len(hs), arrived)
 			}
 		}
 	}

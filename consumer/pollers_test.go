@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/holdfast-go/holdfast"
 	"github.com/holdfast-go/holdfast/consumer"
@@ -178,6 +182,30 @@ func TestPollers(t *testing.T) {
 			})
 		}
 	})
+	t.Run("pollers that bring no more than fewer would are not kept", func(t *testing.T) {
+		inBubble(t, func(t *testing.T) {
+			srv := sqstest.New(t, sqstest.LogLimit(0))
+			q := srv.Queue(t, "orders")
+			q.SendN(t, 16_000)
+			// As on a busy processor, where one receive waits for the others.
+			client := &oneByOne{srv: srv, turn: make(chan struct{}, 1)}
+			r := startWith(t, srv.SQS(func(o *sqs.Options) { o.HTTPClient = client }), q, nothing, consumer.Config{Concurrency: 100})
+			time.Sleep(time.Second)
+			sum, most := 0, 0
+			const looks = 200
+			for range looks {
+				time.Sleep(10 * time.Millisecond)
+				n := r.Stats().Pollers
+				sum, most = sum+n, max(most, n)
+			}
+			if sum > looks*10 || most > 20 {
+				t.Errorf("%d pollers on average, %d at most, where two do all there is to do", sum/looks, most)
+			}
+			if done := r.Stats().Done; done < 3*4500 {
+				t.Errorf("%d done in 3 s of 5,000 a second", done)
+			}
+		})
+	})
 	t.Run("at the in-flight limit it backs off, says so and goes on", func(t *testing.T) {
 		inBubble(t, func(t *testing.T) {
 			srv := sqstest.New(t)
@@ -237,6 +265,21 @@ func TestPollers(t *testing.T) {
 			}
 		})
 	})
+}
+
+// oneByOne is a connection that does a receive in two milliseconds, one after the other.
+type oneByOne struct {
+	srv  *sqstest.Server
+	turn chan struct{} // held for that time
+}
+
+func (c *oneByOne) Do(req *http.Request) (*http.Response, error) {
+	if strings.HasSuffix(req.Header.Get("X-Amz-Target"), ".ReceiveMessage") {
+		c.turn <- struct{}{}
+		time.Sleep(2 * time.Millisecond)
+		<-c.turn
+	}
+	return c.srv.HTTPClient().Do(req)
 }
 
 func TestPollersAndGates(t *testing.T) {
