@@ -440,7 +440,7 @@ func TestOneHolderLosesAClaim(t *testing.T) {
 			store := idempotency.NewMemoryStore()
 			config := func(p *process) consumer.Config {
 				return consumer.Config{Concurrency: 1, Prefetch: 1, Middleware: []holdfast.Middleware{
-					idempotency.New(processStore{p, store}, idempotency.Config{Consumer: "orders"}),
+					idempotency.New(processStore{p, store}, idempotency.Config{Consumer: "orders", StrictLease: true}),
 				}}
 			}
 			var r, s runLog

@@ -105,6 +105,27 @@ type Config struct {
 	// A Redis client heeds it only with ContextTimeoutEnabled. Default: 1 s.
 	StoreTimeout time.Duration
 
+	// StoreDown says what happens to messages while the store does not answer.
+	// Default: FailClosed.
+	StoreDown StoreDown
+	// OutageBudget is how long a message that is held here, and has not begun, waits
+	// for a store that is down before it is given back with a backoff. Nothing is
+	// received meanwhile, so that costs it one receive. 0 takes the default; else 1 s
+	// to 12 h. Default: 1 minute.
+	OutageBudget time.Duration
+	// OutageGrace is how long a handler goes on past the end of its lease while the
+	// store does not answer and SQS confirms that it hides the message from everyone
+	// else: a failover takes longer than a lease. A claim that was taken over, or a
+	// visibility that was lost, cancels it at once. 0 takes the default; else 1 s to
+	// 12 h. Default: 2 minutes.
+	OutageGrace time.Duration
+	// StrictLease cancels handlers at the end of their lease, without a grace.
+	// Default: false.
+	StrictLease bool
+	// LeaseLost says what happens to a handler whose lease, and grace, ends without
+	// an extension. Default: CancelHandler.
+	LeaseLost LeaseLost
+
 	// Hooks watch the claims. Default: none.
 	Hooks Hooks
 	// Logger is told at start what weakens the protection, and nothing else.
@@ -112,11 +133,42 @@ type Config struct {
 	Logger *slog.Logger
 }
 
+// StoreDown is a policy for the time in which the store does not answer.
+type StoreDown uint8
+
+const (
+	// FailClosed runs nothing without a claim. Nothing is received while the store is
+	// down (the middleware is a holdfast.Gate), what is held waits without a slot, and
+	// what is done is kept until that is recorded.
+	FailClosed StoreDown = iota
+	// FailOpen runs handlers without a claim, and so without protection from
+	// duplicates of other processes: for work whose delay is worse than its
+	// repetition. Claim.Unprotected says so in their context, Hooks.Unprotected to
+	// operators. Completions are recorded when the store is back, as far as 1,024
+	// of them are remembered, and their messages deleted at once.
+	FailOpen
+)
+
+// LeaseLost is a policy for handlers whose lease has ended.
+type LeaseLost uint8
+
+const (
+	// CancelHandler cancels their context with cause holdfast.ErrLeaseLost.
+	CancelHandler LeaseLost = iota
+	// RunOn lets them go on, and leaves the decision to their completion: it is
+	// recorded if nobody else has claimed the key since. A claim that was taken over
+	// cancels them all the same, as soon as that is known. It is for handlers that
+	// check the fence, or whose repetition costs more than an overlap.
+	RunOn
+)
+
 const (
 	defaultPrefix       = "hf"
 	defaultMargin       = 5 * time.Second
 	defaultStoreTimeout = time.Second
 	defaultLocalDone    = 10_000
+	defaultOutageBudget = time.Minute
+	defaultOutageGrace  = 2 * time.Minute
 	// longestRetention is that of SQS; it stands in for a retention not known.
 	longestRetention = 14 * 24 * time.Hour
 )
@@ -139,6 +191,12 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Process == nil {
 		c.Process = theProcess
+	}
+	if c.OutageBudget == 0 {
+		c.OutageBudget = defaultOutageBudget
+	}
+	if c.OutageGrace == 0 {
+		c.OutageGrace = defaultOutageGrace
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -181,6 +239,18 @@ func (c Config) validate() error {
 	}
 	if c.StoreTimeout < 10*time.Millisecond || c.StoreTimeout > 10*time.Second {
 		bad("StoreTimeout", c.StoreTimeout, "10ms to 10s")
+	}
+	if c.StoreDown > FailOpen {
+		bad("StoreDown", c.StoreDown, "FailClosed or FailOpen")
+	}
+	if c.OutageBudget < time.Second || c.OutageBudget > longestHold {
+		bad("OutageBudget", c.OutageBudget, "0 or 1s to 12h")
+	}
+	if c.OutageGrace < time.Second || c.OutageGrace > longestHold {
+		bad("OutageGrace", c.OutageGrace, "0 or 1s to 12h")
+	}
+	if c.LeaseLost > RunOn {
+		bad("LeaseLost", c.LeaseLost, "CancelHandler or RunOn")
 	}
 	return errors.Join(errs...)
 }

@@ -27,8 +27,15 @@
 // a margin before the message can become visible again; so after a crash whoever
 // receives the message next finds the key free. The lease moves along with the
 // message's visibility for as long as the handler works. A duplicate of finished
-// work is deleted, one of work in progress is put back for as long as the lease
-// lasts.
+// work is deleted. One of work in progress waits without a slot (holdfast.Park), at
+// the cost of no receive: of work in this process without a call of the store, of
+// work elsewhere with one poll now and then for all that wait. When its twin is done
+// it is deleted, and when that died or failed it is claimed where it waits.
+//
+// The middleware is a holdfast.Gate: while the store does not answer nothing is
+// received. What is held waits, handlers go on while SQS hides their message
+// (Config.OutageGrace), and what is done is kept until that is recorded. When the
+// store is back work begins again over five seconds.
 //
 // Store is the contract, redisstore keeps it on Redis, NewMemoryStore in memory, and
 // package storetest tests any implementation.
@@ -38,8 +45,8 @@ import "errors"
 
 // Errors of the middleware's handler. All are wrapped, with the key in the text.
 var (
-	// ErrBusy says that another delivery holds the key. The message is tried again
-	// when the holder's lease ends at the latest. Nothing to do.
+	// ErrBusy says that another delivery holds the key. The message waits for that
+	// without a slot, or comes back later where no more can wait. Nothing to do.
 	ErrBusy = errors.New("idempotency: key is held by another delivery")
 	// ErrMismatch says that the key was used before for another payload: two
 	// messages share a key by mistake. The message is dead-lettered; mend the
@@ -49,7 +56,8 @@ var (
 	// the message is dead-lettered; see Config.MissingKey.
 	ErrNoKey = errors.New("idempotency: message has no key")
 	// ErrStore says that the store did not answer, so the handler was not run. The
-	// message is tried again with a backoff. Look after the store.
+	// message waits for the store, or is tried again with a backoff. Look after the
+	// store.
 	ErrStore = errors.New("idempotency: store failed")
 	// ErrUnrecorded says that the handler was done but the store would not record
 	// it while the message was held. The message stays, so the handler will run

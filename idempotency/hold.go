@@ -14,26 +14,27 @@ import (
 //
 // A short handler costs it one timer and no goroutine.
 type hold struct {
-	r        *run
-	lease    holdfast.Lease // nil where no runtime holds the message
+	r      *run
+	lease  holdfast.Lease // nil where no runtime holds the message
+	cancel context.CancelCauseFunc
+	done   chan struct{} // closed by stop
+
+	mu       sync.Mutex // guards all below
 	fence    int64
 	attempts int
 	deaths   int
 	solo     bool // claimed alone
 	hard     Instant
-	cancel   context.CancelCauseFunc
-	done     chan struct{} // closed by stop
-
-	mu       sync.Mutex // guards all below
-	deadline deadline   // the claim's end, by this machine's clocks
-	last     Instant    // the same, by the store's clock
-	visible  time.Time  // the message's visibility as last renewed
+	deadline deadline  // the claim's end, by this machine's clocks
+	last     Instant   // the same, by the store's clock
+	visible  time.Time // the message's visibility as last renewed
 	// alone: the message's visibility is gone, or nobody holds it, so the claim is
 	// extended by a period of its own for as long as the handler lives.
 	alone    bool
 	renewAt  time.Time // when alone: the next extension
 	wanted   bool      // an extension is wanted
 	busy     bool      // the goroutine that extends is running
+	silent   bool      // the last extension was not answered
 	lapsed   bool      // the deadline has passed without an extension
 	over     Class     // ClassStolen, ClassDone or ClassLost once the store said so
 	returned bool      // the handler has returned
@@ -122,6 +123,13 @@ func (h *hold) handled() {
 	h.returned = true
 }
 
+// current returns the fence of the claim and its count of attempts.
+func (h *hold) current() (fence int64, attempts int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.fence, h.attempts
+}
+
 // ended returns what the store said of the claim's end, 0 where it did not, and
 // whether the claim ran out.
 func (h *hold) ended() (over Class, lapsed bool) {
@@ -149,6 +157,7 @@ func (h *hold) renewed(ctx context.Context, visible time.Time, lost error) {
 		// Mutual exclusion is worth more than the receive it costs: the copy that
 		// SQS delivers now finds the key busy.
 		h.alone = true
+		h.timer.Reset(h.untilTick(time.Now())) // this may have ended a grace
 	} else {
 		// A newer receive of the message can also bring a lost hold back.
 		h.alone, h.visible = false, visible
@@ -187,13 +196,20 @@ func (h *hold) extendAll(ctx context.Context) {
 		h.mu.Lock()
 		h.wanted = true
 		h.mu.Unlock()
-		wait := time.NewTimer(jitter(min(100*time.Millisecond<<min(failures, 10), time.Second)))
+		pause := jitter(min(100*time.Millisecond<<min(failures, 10), time.Second))
+		reopened, _ := h.r.mw.breaker.Open()
+		if reopened != nil {
+			pause = jitter(10 * time.Second) // the breaker knows sooner
+		}
 		failures++
+		wait := time.NewTimer(pause)
 		select {
 		case <-wait.C:
+		case <-reopened:
+			failures = 1
 		case <-h.done:
-			wait.Stop()
 		}
+		wait.Stop()
 	}
 }
 
@@ -202,26 +218,94 @@ func (h *hold) extendNow(ctx context.Context) (Class, error) {
 	h.mu.Lock()
 	sent := time.Now()
 	length := h.length(sent)
-	last := h.last
+	request := ExtendRequest{
+		Key: h.r.id.key, Token: h.r.token, Lease: length, TTL: h.r.recordTTL + length,
+		PayloadHash: h.r.id.phash, Life: h.r.id.life,
+		Fence: h.fence, Attempts: h.attempts, Deaths: h.deaths, Alone: h.solo, Hard: h.hard, LastDeadline: h.last,
+	}
 	h.mu.Unlock()
 	if length < time.Millisecond {
 		// The visibility is as good as over. Its next renewal, or its loss, asks
 		// again.
 		return 0, nil
 	}
-	opCtx, cancel := context.WithTimeout(ctx, h.r.mw.cfg.StoreTimeout)
-	defer cancel()
-	reply, err := h.r.mw.store.Extend(opCtx, ExtendRequest{
-		Key: h.r.id.key, Token: h.r.token, Lease: length, TTL: h.r.recordTTL + length,
-		PayloadHash: h.r.id.phash, Life: h.r.id.life,
-		Fence: h.fence, Attempts: h.attempts, Deaths: h.deaths, Alone: h.solo, Hard: h.hard, LastDeadline: last,
-	})
+	reply, err := call(ctx, h.r.mw, h.r.mw.store.Extend, request)
+	if err == nil && reply.Class == ClassLost && h.inGrace(time.Now()) {
+		sent = time.Now()
+		reply, err = h.reclaim(ctx, request)
+	}
 	if err != nil {
 		h.r.failed("extend", err)
+		h.mu.Lock()
+		h.silent = true
+		h.mu.Unlock()
 		return 0, err
 	}
 	h.answered(reply, sent, length)
 	return reply.Class, nil
+}
+
+// reclaim makes the claim anew whose record is gone although its lease has lapsed,
+// as after a failover that took longer. While SQS hides the message nobody else
+// works on it, unless it has a twin: should that have claimed meanwhile, it keeps
+// the key.
+func (h *hold) reclaim(ctx context.Context, e ExtendRequest) (reply ExtendReply, err error) {
+	c, err := call(ctx, h.r.mw, h.r.mw.store.Claim, ClaimRequest{
+		Key: e.Key, Token: e.Token, Lease: e.Lease, TTL: e.TTL, PayloadHash: e.PayloadHash, Life: e.Life,
+		Hard: max(time.Until(h.lease.Limit()), e.Lease), MaxAttempts: h.r.lives, Alone: h.r.solo,
+	})
+	if err != nil {
+		return reply, err
+	}
+	reply = ExtendReply{Class: ClassStolen, Fence: c.Fence}
+	switch c.Class {
+	case ClassNew, ClassOwn:
+		h.mu.Lock()
+		h.fence, h.hard = c.Fence, c.Hard
+		h.mu.Unlock()
+		reply.Class, reply.Deadline = ClassRestored, c.Deadline
+	case ClassTakeover:
+		// A twin claimed after the loss, and has ended: its word counts.
+		h.mu.Lock()
+		h.fence = c.Fence
+		h.mu.Unlock()
+		h.r.release(ctx, h, RefundAttempt)
+	case ClassDone:
+		reply.Class = ClassDone
+	}
+	return reply, nil
+}
+
+// inGrace tells whether the handler goes on and SQS surely hides its message.
+func (h *hold) inGrace(now time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return !h.lapsed && h.hidden(now) > 0
+}
+
+// hidden is how long SQS surely hides the message from now, by its last renewal.
+// mu is held.
+func (h *hold) hidden(now time.Time) time.Duration {
+	if h.lease == nil || h.alone {
+		return 0
+	}
+	return deadlineAt(h.visible, 0).left(now)
+}
+
+// left is how long the handler may go on from now if nothing changes. mu is held.
+//
+// Unreachable is not stolen: while SQS hides the message nobody else receives it, so
+// a store that does not answer is given more time than the lease.
+func (h *hold) left(now time.Time) time.Duration {
+	left := h.deadline.left(now)
+	cfg := &h.r.mw.cfg
+	if left <= 0 && h.silent && !cfg.StrictLease {
+		left = min(left+cfg.OutageGrace, h.hidden(now))
+	}
+	if cfg.LeaseLost == RunOn {
+		left = max(left, time.Second) // the completion will tell
+	}
+	return left
 }
 
 // answered takes note of the answer to an extension of length sent at sent.
@@ -231,6 +315,7 @@ func (h *hold) answered(reply ExtendReply, sent time.Time, length time.Duration)
 		h.mu.Unlock()
 		return
 	}
+	h.silent = false
 	why := ""
 	switch reply.Class {
 	case ClassOwn, ClassRestored:
@@ -253,16 +338,17 @@ func (h *hold) answered(reply ExtendReply, sent time.Time, length time.Duration)
 	// Once the handler has returned, the completion found may be this run's own:
 	// the reply to that one tells whose it is.
 	double := reply.Class == ClassDone && !h.returned
+	fence := h.fence
 	h.mu.Unlock()
 
 	// Hooks are never called under the lock.
 	hooks := &h.r.mw.cfg.Hooks
 	switch {
 	case reply.Class == ClassRestored:
-		hooks.recordLost(RecordLostEvent{Message: h.r.m, Key: h.r.id.key, Fence: h.fence})
+		hooks.recordLost(RecordLostEvent{Message: h.r.m, Key: h.r.id.key, Fence: fence})
 	case double:
 		hooks.doubleExecution(DoubleExecutionEvent{
-			Message: h.r.m, Key: h.r.id.key, Fence: h.fence, Newer: reply.Fence,
+			Message: h.r.m, Key: h.r.id.key, Fence: fence, Newer: reply.Fence,
 		})
 	}
 	if tell {
@@ -290,7 +376,7 @@ func (h *hold) tick(ctx context.Context) {
 	}
 	now := time.Now()
 	tell := false
-	if !h.lapsed && h.deadline.passed(now) {
+	if !h.lapsed && h.left(now) <= 0 {
 		h.lapsed, tell = true, !h.returned
 	}
 	if h.alone && !now.Before(h.renewAt) {
@@ -310,7 +396,7 @@ func (h *hold) tick(ctx context.Context) {
 func (h *hold) untilTick(now time.Time) time.Duration {
 	d := max(h.length(now)/8, time.Second)
 	if !h.lapsed {
-		d = min(d, h.deadline.left(now))
+		d = min(d, h.left(now))
 	}
 	if h.alone && now.Before(h.renewAt) {
 		d = min(d, h.renewAt.Sub(now))
@@ -321,8 +407,10 @@ func (h *hold) untilTick(now time.Time) time.Duration {
 // end cancels the handler, once.
 func (h *hold) end(why string) {
 	h.cancel(holdfast.ErrLeaseLost)
+	h.r.seat.Lost()
+	fence, _ := h.current()
 	h.r.mw.cfg.Hooks.lost(LostEvent{
-		Message: h.r.m, Key: h.r.id.key, Fence: h.fence,
+		Message: h.r.m, Key: h.r.id.key, Fence: fence,
 		Err: fmt.Errorf("%w: claim of %s %s", holdfast.ErrLeaseLost, h.r.id.key, why),
 	})
 }

@@ -24,8 +24,19 @@ type Hooks struct {
 	// Unkeyed is called when a handler runs unprotected because its message has no key
 	// (Config.MissingKey is RunUnkeyed).
 	Unkeyed func(UnkeyedEvent)
+	// Parked is called when a message that cannot run now is to wait without a slot:
+	// for a twin that holds its key, or for the store.
+	Parked func(ParkedEvent)
+	// Unprotected is called when a handler runs without a claim because the store
+	// does not answer (Config.StoreDown is FailOpen).
+	Unprotected func(UnprotectedEvent)
 	// StoreFailed is called for each call of the store that failed.
 	StoreFailed func(StoreFailedEvent)
+	// StoreDown is called when the store is taken for down, after three failed calls
+	// in a row. Receiving stops.
+	StoreDown func(StoreDownEvent)
+	// StoreUp is called when it takes writes again. Receiving goes on.
+	StoreUp func(StoreUpEvent)
 }
 
 // ClaimedEvent tells of an answered claim.
@@ -75,13 +86,44 @@ type UnkeyedEvent struct {
 	Why error
 }
 
-// StoreFailedEvent tells of a failed call.
-type StoreFailedEvent struct {
-	// Message is nil where the failed call was to shorten the memory of a message
-	// that is settled (Config.PostDeleteTTL).
+// ParkedEvent tells of a message that waits without a slot.
+type ParkedEvent struct {
 	Message *holdfast.Message
 	Key     string
-	// Op is claim, extend, complete or release.
+	// Here is set where the twin that it waits for runs in this process, which costs
+	// the store nothing.
+	Here bool
+	// Why wraps ErrBusy where it waits for a twin, ErrStore where for the store.
+	Why error
+}
+
+// UnprotectedEvent tells of a run without a claim.
+type UnprotectedEvent struct {
+	Message *holdfast.Message
+	Key     string
+	// Why wraps ErrStore.
+	Why error
+}
+
+// StoreDownEvent tells of the begin of an outage.
+type StoreDownEvent struct {
+	// Err is the error of the last call.
+	Err error
+}
+
+// StoreUpEvent tells of its end.
+type StoreUpEvent struct {
+	// Down is how long it lasted.
+	Down time.Duration
+}
+
+// StoreFailedEvent tells of a failed call.
+type StoreFailedEvent struct {
+	// Message is nil where the failed call was for a message that is settled
+	// (Config.PostDeleteTTL, FailOpen), or for many that wait. Key is empty for many.
+	Message *holdfast.Message
+	Key     string
+	// Op is claim, extend, complete, release or poll.
 	Op  string
 	Err error
 }
@@ -119,5 +161,29 @@ func (h *Hooks) storeFailed(e StoreFailedEvent) {
 func (h *Hooks) unkeyed(e UnkeyedEvent) {
 	if h.Unkeyed != nil {
 		h.Unkeyed(e)
+	}
+}
+
+func (h *Hooks) parked(e ParkedEvent) {
+	if h.Parked != nil {
+		h.Parked(e)
+	}
+}
+
+func (h *Hooks) unprotected(e UnprotectedEvent) {
+	if h.Unprotected != nil {
+		h.Unprotected(e)
+	}
+}
+
+func (h *Hooks) storeDown(err error) {
+	if h.StoreDown != nil {
+		h.StoreDown(StoreDownEvent{Err: err})
+	}
+}
+
+func (h *Hooks) storeUp(down time.Duration) {
+	if h.StoreUp != nil {
+		h.StoreUp(StoreUpEvent{Down: down})
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 
 	"github.com/holdfast-go/holdfast"
+	"github.com/holdfast-go/holdfast/idempotency/internal/breaker"
+	"github.com/holdfast-go/holdfast/idempotency/internal/twins"
 )
 
 // Middleware makes the handlers behind it run once per key; see the package
@@ -19,6 +21,11 @@ type Middleware struct {
 	prefix string
 	err    error
 	post   *postDelete // nil without a PostDeleteTTL
+
+	breaker *breaker.Breaker
+	twins   *twins.Table
+	owed    owed
+	life    life
 }
 
 var (
@@ -26,6 +33,7 @@ var (
 	_ holdfast.Validator  = (*Middleware)(nil)
 	_ holdfast.Starter    = (*Middleware)(nil)
 	_ holdfast.Settler    = (*Middleware)(nil)
+	_ holdfast.Gate       = (*Middleware)(nil)
 )
 
 // New returns a middleware that keeps its claims in store. It does no I/O. What is
@@ -37,6 +45,11 @@ func New(store Store, cfg Config) *Middleware {
 	if cfg.PostDeleteTTL > 0 {
 		mw.post = newPostDelete()
 	}
+	mw.twins = twins.New(mw.poll)
+	mw.breaker = breaker.New(breaker.Config{
+		Probe: mw.probe, Timeout: cfg.StoreTimeout, Life: mw.life.context,
+		Down: cfg.Hooks.storeDown, Up: mw.storeUp,
+	})
 	mw.err = cfg.validate()
 	if store == nil {
 		mw.err = errors.Join(errors.New("idempotency: New: store is nil"), mw.err)
@@ -76,6 +89,7 @@ func (mw *Middleware) Start(ctx context.Context, q holdfast.Queue) error {
 	if mw.post != nil {
 		go mw.shorten(ctx)
 	}
+	mw.life.share(ctx)
 	return nil
 }
 
@@ -91,11 +105,13 @@ func (mw *Middleware) Settled(m *holdfast.Message, err error) {
 // claim, and records how it ended:
 //
 //   - A key that is done already: nil, so that the duplicate is deleted.
-//   - A key that is held elsewhere: RetryAfter what is left of the holder's lease,
+//   - A key that is worked on, here or elsewhere: Park until that has ended. Where
+//     the runtime cannot park, RetryAfter some part of what the holder can take,
 //     wrapping ErrBusy.
 //   - A key that was used for another payload: Permanent, wrapping ErrMismatch.
-//   - A store that fails: RetryAfter some seconds, wrapping ErrStore. next is not
-//     called without a claim.
+//   - A store that fails: Park until it is back, else RetryAfter some seconds,
+//     wrapping ErrStore. next is not called without a claim, unless Config.StoreDown
+//     says so.
 //   - next returned nil or Discard: recorded as done, then returned as it is. Where
 //     someone else took the key over, an error wrapping holdfast.ErrLeaseLost;
 //     where it could not be recorded, one wrapping ErrUnrecorded.
@@ -128,6 +144,10 @@ type Claim struct {
 	// so it serves as an idempotency key towards other systems. At most 152
 	// characters.
 	Key string
+	// Unprotected is set where the store does not answer and the handler runs all the
+	// same (FailOpen): Fence is 0 then, Attempt is the receive count of the message,
+	// and another delivery may be at work.
+	Unprotected bool
 	// Fence is greater than that of every earlier claim of the key. A system that
 	// refuses writes with a smaller fence than it has seen is safe from handlers
 	// that were overtaken while they were frozen. Less than 2^53.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast"
+	"github.com/holdfast-go/holdfast/idempotency/internal/twins"
 )
 
 const (
@@ -45,6 +46,12 @@ type run struct {
 	lives      int // attempts that end a life
 	receives   int
 	solo       bool // claim alone
+
+	seat *twins.Seat   // the right to the key in this process
+	done bool          // the key is completed
+	rest time.Duration // for twins that wait here, after a failure
+	// unclaimed: nothing ran because the store failed.
+	unclaimed bool
 }
 
 func newRun(mw *Middleware, m *holdfast.Message, id identity) *run {
@@ -70,11 +77,59 @@ func newToken() string {
 	return base64.RawURLEncoding.EncodeToString(b[:])
 }
 
-// do takes the message through the table of the protocol.
-func (r *run) do(ctx context.Context, next holdfast.Handler) (err error) {
-	lease, _ := holdfast.LeaseFrom(ctx)
-	if lease != nil {
+// do lets the message through to its claim, where nothing makes it wait.
+func (r *run) do(ctx context.Context, next holdfast.Handler) error {
+	mw := r.mw
+	lease, held := holdfast.LeaseFrom(ctx)
+	if held {
 		lease.SetKey(r.id.key)
+	}
+	past := mw.twins.Back(lease)
+	switch past.Verdict {
+	case twins.Done:
+		return nil
+	case twins.Spent:
+		return r.later(fmt.Errorf("%w: it has been down for %v", ErrStore, time.Since(past.Since).Round(time.Second)))
+	}
+	if past.Token != "" {
+		r.token = past.Token // its claim may have been made
+	}
+	reopened, why := mw.breaker.Open()
+	if reopened != nil {
+		why = fmt.Errorf("%w: claim of %s: %w", ErrStore, r.id.key, why)
+		if mw.cfg.StoreDown == FailClosed {
+			return r.waitForStore(lease, past, why)
+		}
+	}
+	seat, wait := mw.twins.Enter(r.id.key, r.id.phash, lease)
+	if wait != nil {
+		return r.waitForTwin(wait)
+	}
+	r.seat = seat
+	defer func() { seat.Leave(r.done, r.rest) }()
+	if reopened != nil {
+		return r.unprotected(ctx, next, why)
+	}
+	ticket, delay := mw.breaker.Admit(past.Verdict == twins.Turn)
+	switch {
+	case delay == 0:
+		defer mw.breaker.Leave(ticket)
+	case held && mw.cfg.StoreDown == FailClosed:
+		return r.waitForTurn(lease, past, delay)
+	}
+	err := r.work(ctx, lease, next)
+	switch {
+	case !r.unclaimed:
+		return err
+	case mw.cfg.StoreDown == FailOpen:
+		return r.unprotected(ctx, next, err)
+	}
+	return r.waitForStore(lease, past, err)
+}
+
+// work takes the message through the table of the protocol.
+func (r *run) work(ctx context.Context, lease holdfast.Lease, next holdfast.Handler) (err error) {
+	if lease != nil {
 		if time.Until(lease.Deadline()) < min(extendBelow, r.visibility/3) {
 			if err := lease.Extend(ctx); err != nil {
 				return r.later(fmt.Errorf("idempotency: extending the hold before the claim of %s: %w", r.id.key, err))
@@ -93,9 +148,10 @@ func (r *run) do(ctx context.Context, next holdfast.Handler) (err error) {
 	}
 	switch reply.Class {
 	case ClassDone:
+		r.done = true
 		return nil
 	case ClassBusy:
-		return holdfast.RetryAfter(min(reply.Left, longestHold), fmt.Errorf("%w: %s", ErrBusy, r.id.key))
+		return r.busy(lease, reply)
 	case ClassMismatch:
 		return holdfast.Permanent(fmt.Errorf("%w: %s", ErrMismatch, r.id.key))
 	}
@@ -108,8 +164,9 @@ func (r *run) do(ctx context.Context, next holdfast.Handler) (err error) {
 		// anything runs under it.
 		switch class, err := h.extendNow(ctx); {
 		case err != nil:
-			return r.storeError("extend", err)
+			return r.noClaim("extend", err)
 		case class == ClassDone:
+			r.done = true
 			return nil
 		case class != ClassOwn && class != ClassRestored:
 			return fmt.Errorf("%w: claim of %s is %s", holdfast.ErrLeaseLost, r.id.key, class)
@@ -124,6 +181,7 @@ func (r *run) do(ctx context.Context, next holdfast.Handler) (err error) {
 		}
 		over, lapsed := h.ended()
 		h.stop()
+		r.rest = r.backoff()
 		class := r.release(ctx, h, ChargeAttempt)
 		if !lapsed && over == 0 && class != ClassStolen {
 			// A panic or a Goexit goes on to the runtime, which tells of it.
@@ -159,14 +217,10 @@ func (r *run) claim(ctx context.Context, lease holdfast.Lease) (reply ClaimReply
 			}
 			hard = max(lease.Limit().Sub(sent), length)
 		}
-		reply, err = func() (ClaimReply, error) {
-			ctx, cancel := context.WithTimeout(ctx, r.mw.cfg.StoreTimeout)
-			defer cancel()
-			return r.mw.store.Claim(ctx, ClaimRequest{
-				Key: r.id.key, Token: r.token, Lease: length, Hard: hard, TTL: r.recordTTL + length,
-				PayloadHash: r.id.phash, Life: r.id.life, MaxAttempts: r.lives, Alone: r.solo,
-			})
-		}()
+		reply, err = call(ctx, r.mw, r.mw.store.Claim, ClaimRequest{
+			Key: r.id.key, Token: r.token, Lease: length, Hard: hard, TTL: r.recordTTL + length,
+			PayloadHash: r.id.phash, Life: r.id.life, MaxAttempts: r.lives, Alone: r.solo,
+		})
 		if err == nil {
 			r.mw.cfg.Hooks.claimed(ClaimedEvent{
 				Message: r.m, Key: r.id.key, Class: reply.Class, Fence: reply.Fence,
@@ -175,8 +229,11 @@ func (r *run) claim(ctx context.Context, lease holdfast.Lease) (reply ClaimReply
 			return reply, sent, nil
 		}
 		r.failed("claim", err)
-		if try == storeTries || ctx.Err() != nil || errors.Is(err, ErrBadRecord) {
-			return reply, sent, r.storeError("claim", err)
+		if errors.Is(err, ErrBadRecord) {
+			return reply, sent, r.later(fmt.Errorf("%w: claim of %s: %w", ErrStore, r.id.key, err))
+		}
+		if try == storeTries || ctx.Err() != nil {
+			return reply, sent, r.noClaim("claim", err)
 		}
 		sleep(ctx, jitter(100*time.Millisecond))
 	}
@@ -189,10 +246,11 @@ func (r *run) finish(ctx context.Context, h *hold, result error) error {
 	ended, lapsed := h.ended()
 	if ended == ClassDone {
 		// Someone else completed the key; the work is done whatever this run says.
+		r.done = true
 		return nil
 	}
 	verb := holdfast.Verb(result)
-	if _, discarded := verb.(*holdfast.DiscardError); result == nil || discarded {
+	if result == nil || discarded(result) {
 		return r.complete(ctx, h, result)
 	}
 	// A lost claim settles nothing: the verbs of its handler must not be seen.
@@ -221,6 +279,9 @@ func (r *run) finish(ctx context.Context, h *hold, result error) error {
 		// The handler was cancelled because the store was away: not its failure.
 		charge = RefundAttempt
 	}
+	if charge == ChargeAttempt {
+		r.rest = r.backoff()
+	}
 	h.stop()
 	switch class := r.release(ctx, h, charge); {
 	case class == ClassStolen:
@@ -231,21 +292,29 @@ func (r *run) finish(ctx context.Context, h *hold, result error) error {
 	return result
 }
 
+// discarded tells whether a handler says Discard.
+func discarded(result error) bool {
+	_, ok := holdfast.Verb(result).(*holdfast.DiscardError)
+	return ok
+}
+
 // complete records that the work is done, for as long as the message is held.
 func (r *run) complete(ctx context.Context, h *hold, result error) error {
 	// Neither the stop of the program nor a lost lease undoes the effect.
 	op := context.WithoutCancel(ctx)
 	request := CompleteRequest{
-		Key: r.id.key, Token: r.token, Fence: h.fence, Attempts: h.attempts,
-		PayloadHash: r.id.phash, Life: r.id.life, TTL: r.doneTTL,
+		Key: r.id.key, Token: r.token, PayloadHash: r.id.phash, Life: r.id.life, TTL: r.doneTTL,
 	}
 	var graceEnd time.Time
 	for try := 0; ; try++ {
-		reply, err := func() (CompleteReply, error) {
-			ctx, cancel := context.WithTimeout(op, r.mw.cfg.StoreTimeout)
-			defer cancel()
-			return r.mw.store.Complete(ctx, request)
-		}()
+		request.Fence, request.Attempts = h.current()
+		var reply CompleteReply
+		reopened, err := r.mw.breaker.Open()
+		if reopened == nil || try == 0 {
+			if reply, err = call(op, r.mw, r.mw.store.Complete, request); err != nil {
+				r.failed("complete", err)
+			}
+		}
 		if err == nil {
 			if r.mw.post != nil {
 				// A completion of someone else's is not this run's to shorten:
@@ -254,7 +323,11 @@ func (r *run) complete(ctx context.Context, h *hold, result error) error {
 			}
 			return r.completed(reply, h, result)
 		}
-		r.failed("complete", err)
+		if r.mw.cfg.StoreDown == FailOpen && try+1 >= storeTries && !errors.Is(err, ErrBadRecord) {
+			r.done = true
+			r.mw.owe(request) //nolint:contextcheck // it outlives the message
+			return result
+		}
 		if ctx.Err() != nil && graceEnd.IsZero() {
 			graceEnd = time.Now().Add(recordGrace)
 		}
@@ -268,14 +341,16 @@ func (r *run) complete(ctx context.Context, h *hold, result error) error {
 // completed answers by the reply to a completion.
 func (r *run) completed(reply CompleteReply, h *hold, result error) error {
 	hooks := &r.mw.cfg.Hooks
+	fence, _ := h.current()
+	r.done = reply.Class != ClassStolen
 	switch reply.Class {
 	case ClassOwn:
 		return result
 	case ClassRestored:
-		hooks.recordLost(RecordLostEvent{Message: r.m, Key: r.id.key, Fence: h.fence})
+		hooks.recordLost(RecordLostEvent{Message: r.m, Key: r.id.key, Fence: fence})
 		return result
 	}
-	hooks.doubleExecution(DoubleExecutionEvent{Message: r.m, Key: r.id.key, Fence: h.fence, Newer: reply.Fence})
+	hooks.doubleExecution(DoubleExecutionEvent{Message: r.m, Key: r.id.key, Fence: fence, Newer: reply.Fence})
 	if reply.Class == ClassDone {
 		return nil
 	}
@@ -286,14 +361,11 @@ func (r *run) completed(reply CompleteReply, h *hold, result error) error {
 // out, before the message is visible again. It returns 0 then.
 func (r *run) release(ctx context.Context, h *hold, charge Charge) Class {
 	op := context.WithoutCancel(ctx)
+	fence, _ := h.current()
 	for try := 1; ; try++ {
-		reply, err := func() (ReleaseReply, error) {
-			ctx, cancel := context.WithTimeout(op, r.mw.cfg.StoreTimeout)
-			defer cancel()
-			return r.mw.store.Release(ctx, ReleaseRequest{
-				Key: r.id.key, Token: r.token, Fence: h.fence, TTL: r.recordTTL, Charge: charge,
-			})
-		}()
+		reply, err := call(op, r.mw, r.mw.store.Release, ReleaseRequest{
+			Key: r.id.key, Token: r.token, Fence: fence, TTL: r.recordTTL, Charge: charge,
+		})
 		if err == nil {
 			return reply.Class
 		}
@@ -309,16 +381,20 @@ func (r *run) failed(op string, err error) {
 	r.mw.cfg.Hooks.storeFailed(StoreFailedEvent{Message: r.m, Key: r.id.key, Op: op, Err: err})
 }
 
-func (r *run) storeError(op string, err error) error {
-	return r.later(fmt.Errorf("%w: %s of %s: %w", ErrStore, op, r.id.key, err))
+// noClaim notes that nothing ran because the store failed.
+func (r *run) noClaim(op string, err error) error {
+	r.unclaimed = true
+	return fmt.Errorf("%w: %s of %s: %w", ErrStore, op, r.id.key, err)
 }
 
 // later has a message tried again for which its handler is not to blame, so without
-// an attempt, after a backoff that grows with its receives: 2 s doubled up to 2 min, of which
+// an attempt.
+func (r *run) later(err error) error { return holdfast.RetryAfter(r.backoff(), err) }
+
+// backoff grows with the receives of the message: 2 s doubled up to 2 min, of which
 // half is drawn at random.
-func (r *run) later(err error) error {
-	d := min(2*time.Second<<min(max(r.receives-1, 0), 10), 2*time.Minute)
-	return holdfast.RetryAfter(jitter(d), err)
+func (r *run) backoff() time.Duration {
+	return jitter(min(2*time.Second<<min(max(r.receives-1, 0), 10), 2*time.Minute))
 }
 
 // jitter returns between half of d and d.

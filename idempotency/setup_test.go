@@ -111,6 +111,7 @@ type faulty struct {
 	mu     sync.Mutex // guards all below
 	before func(op string) error
 	after  func(op string) error
+	bad    string // a key that cannot be claimed
 	calls  map[string]int
 	last   idempotency.ReleaseRequest
 	claims []idempotency.ClaimRequest
@@ -140,6 +141,13 @@ func (f *faulty) set(before, after func(op string) error) {
 	f.before, f.after = before, after
 }
 
+// failKey makes the claims of one key fail.
+func (f *faulty) failKey(key string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.bad = key
+}
+
 func (f *faulty) count(op string) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -149,7 +157,11 @@ func (f *faulty) count(op string) int {
 func (f *faulty) Claim(ctx context.Context, r idempotency.ClaimRequest) (reply idempotency.ClaimReply, err error) {
 	f.mu.Lock()
 	f.claims = append(f.claims, r)
+	bad := f.bad == r.Key
 	f.mu.Unlock()
+	if bad {
+		return reply, errDown
+	}
 	if err := f.hook("claim", &f.before); err != nil {
 		return reply, err
 	}
@@ -229,6 +241,10 @@ type events struct {
 	recordLost      []idempotency.RecordLostEvent
 	doubleExecution []idempotency.DoubleExecutionEvent
 	storeFailed     []idempotency.StoreFailedEvent
+	parked          []idempotency.ParkedEvent
+	unprotected     []idempotency.UnprotectedEvent
+	down            []idempotency.StoreDownEvent
+	up              []idempotency.StoreUpEvent
 }
 
 func keep[E any](mu *sync.Mutex, to *[]E) func(E) {
@@ -246,6 +262,10 @@ func setup(t *testing.T, change ...func(*idempotency.Config)) *bundle {
 		RecordLost:      keep(&e.mu, &e.recordLost),
 		DoubleExecution: keep(&e.mu, &e.doubleExecution),
 		StoreFailed:     keep(&e.mu, &e.storeFailed),
+		Parked:          keep(&e.mu, &e.parked),
+		Unprotected:     keep(&e.mu, &e.unprotected),
+		StoreDown:       keep(&e.mu, &e.down),
+		StoreUp:         keep(&e.mu, &e.up),
 	}}
 	for _, f := range change {
 		f(&cfg)

@@ -31,15 +31,15 @@ const (
 // errRamp is why nothing is received for a moment after the reopening.
 var errRamp = errors.New("idempotency: the store is back, and work begins gradually")
 
-// Config is what a Breaker works with. Probe and Timeout are required.
+// Config is what a Breaker works with. All but Down and Up is required.
 type Config struct {
 	// Probe returns nil where the store would take a write now.
 	Probe func(context.Context) error
 	// Timeout bounds each probe.
 	Timeout time.Duration
-	// Wanted tells whether anybody still waits for the store: where it returns
-	// false a breaker stops probing until it is asked again. nil stands for always.
-	Wanted func() bool
+	// Life is the context of probes: once it has ended nobody waits for the store any
+	// more, and the breaker stops probing until it is asked again.
+	Life func() context.Context
 	// Down and Up are told of the changes, outside of all locks. nil stands for
 	// nobody.
 	Down func(why error)
@@ -182,22 +182,22 @@ func (b *Breaker) schedule() {
 
 // probe asks the store, and reopens or goes on probing.
 func (b *Breaker) probe() {
-	wanted := b.cfg.Wanted == nil || b.cfg.Wanted()
-	if wanted && b.ask() == nil {
+	life := b.cfg.Life()
+	if life.Err() == nil && b.ask(life) == nil {
 		time.AfterFunc(rand.N(spread+1), b.reopen)
 		return
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.asleep = !wanted; wanted {
+	if b.asleep = life.Err() != nil; !b.asleep {
 		b.schedule()
 	}
 }
 
 // ask makes one probe. One that panics counts as failed: nobody is there to
 // recover it.
-func (b *Breaker) ask() (err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), b.cfg.Timeout)
+func (b *Breaker) ask(ctx context.Context) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, b.cfg.Timeout)
 	defer cancel()
 	defer func() {
 		if v := recover(); v != nil {

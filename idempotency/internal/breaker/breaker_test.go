@@ -22,7 +22,8 @@ type store struct {
 	downs  atomic.Int32
 	ups    atomic.Int32
 	lasted atomic.Int64
-	wanted atomic.Bool
+	ctx    context.Context
+	end    context.CancelFunc
 }
 
 func (s *store) probe(context.Context) error {
@@ -39,9 +40,9 @@ func (s *store) probe(context.Context) error {
 func setup(t *testing.T) (*breaker.Breaker, *store) {
 	t.Helper()
 	s := &store{}
-	s.wanted.Store(true)
+	s.ctx, s.end = context.WithCancel(t.Context())
 	return breaker.New(breaker.Config{
-		Probe: s.probe, Timeout: time.Second, Wanted: s.wanted.Load,
+		Probe: s.probe, Timeout: time.Second, Life: func() context.Context { return s.ctx },
 		Down: func(error) { s.downs.Add(1) },
 		Up:   func(d time.Duration) { s.ups.Add(1); s.lasted.Store(int64(d)) },
 	}), s
@@ -82,7 +83,7 @@ func TestBreaker(t *testing.T) {
 		if s.downs.Load() != 1 {
 			t.Errorf("%d outages were told, want one", s.downs.Load())
 		}
-		s.wanted.Store(false)
+		s.end()
 	})
 	bubble(t, "reopens within 3 s after the store is back, in a fleet not at once", func(t *testing.T) {
 		first, last := time.Hour, time.Duration(0)
@@ -135,14 +136,14 @@ func TestBreaker(t *testing.T) {
 		b, s := setup(t)
 		s.down.Store(true)
 		fail(b)
-		s.wanted.Store(false)
+		s.end()
 		time.Sleep(time.Minute)
 		n := s.probes.Load()
 		time.Sleep(time.Hour)
 		if got := s.probes.Load(); got != n {
 			t.Errorf("%d more probes in an hour", got-n)
 		}
-		s.wanted.Store(true)
+		s.ctx = t.Context()
 		s.down.Store(false)
 		reopened, _ := b.Open()
 		<-reopened

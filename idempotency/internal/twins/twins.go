@@ -34,14 +34,22 @@ const (
 	Turn
 )
 
+// Past is what a message brings back from waiting.
+type Past struct {
+	Verdict Verdict
+	// Since is when the outage began for it that it waits in; zero for none.
+	Since time.Time
+	// Token is that of the claim whose reply it may have missed.
+	Token string
+}
+
 // Wait is a message that waits.
 type Wait struct {
-	ready   chan struct{}
-	lease   Lease
-	verdict Verdict // set before ready is closed
-	woken   bool
-	since   time.Time // of an outage: when it began for this message
-	timer   *time.Timer
+	ready chan struct{}
+	lease Lease
+	past  Past // the verdict is set before ready is closed
+	woken bool
+	timer *time.Timer
 }
 
 // Ready is closed when the wait is over.
@@ -80,23 +88,21 @@ func New(poll Poll) *Table {
 	}
 }
 
-// Back tells what became of what the message of lease waited for, and since when
-// it waits for a store that is away. The next call has forgotten it.
-func (t *Table) Back(lease Lease) (v Verdict, since time.Time) {
+// Back tells what became of what the message of lease waited for. The next call has
+// forgotten it.
+func (t *Table) Back(lease Lease) Past {
 	if lease == nil {
-		return None, since
+		return Past{}
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	w := t.waits[lease]
 	if w == nil {
-		return None, since
+		return Past{}
 	}
 	delete(t.waits, lease)
-	if !w.woken { // the runtime has its own reasons, such as the end of the retention
-		t.wake(w, Again)
-	}
-	return w.verdict, w.since
+	t.wake(w, Again) // if not yet: the runtime has reasons of its own, such as the retention
+	return w.past
 }
 
 // Seat is the right to work on a key in this process. A nil one gives no right and
@@ -180,21 +186,21 @@ func (s *Seat) Busy(lease Lease, left time.Duration) *Wait {
 	return w
 }
 
-// Pause has the message of lease wait for d, in an outage that began for it at
-// since; zero where there is none. verdict is what Back then answers.
-func (t *Table) Pause(lease Lease, d time.Duration, verdict Verdict, since time.Time) *Wait {
+// Pause has the message of lease wait for d. past is what Back then answers.
+func (t *Table) Pause(lease Lease, d time.Duration, past Past) *Wait {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	w := t.wait(lease)
-	w.since = since
-	t.wakeAfter(w, d, verdict)
+	w.past = past
+	t.wakeAfter(w, d, past.Verdict)
 	return w
 }
 
 // Outage has the message of lease wait until Reopened, at most until budget is
-// over since the outage began for it.
-func (t *Table) Outage(lease Lease, since time.Time, budget time.Duration) *Wait {
-	w := t.Pause(lease, time.Until(since.Add(budget)), Spent, since)
+// over since past.Since. Back then answers past, the verdict aside.
+func (t *Table) Outage(lease Lease, budget time.Duration, past Past) *Wait {
+	past.Verdict = Spent
+	w := t.Pause(lease, time.Until(past.Since.Add(budget)), past)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.outage = append(t.outage, w)
@@ -235,7 +241,7 @@ func (t *Table) wake(w *Wait, v Verdict) {
 	if w.woken {
 		return
 	}
-	w.woken, w.verdict = true, v
+	w.woken, w.past.Verdict = true, v
 	if w.timer != nil {
 		w.timer.Stop()
 	}

@@ -91,10 +91,10 @@ func verdict(t *testing.T, table *twins.Table, w *twins.Wait, l *lease, want twi
 	if !over(w) {
 		t.Fatal("it still waits")
 	}
-	if got, _ := table.Back(l); got != want {
+	if got := table.Back(l).Verdict; got != want {
 		t.Errorf("verdict %d, want %d", got, want)
 	}
-	if got, _ := table.Back(l); got != twins.None {
+	if got := table.Back(l).Verdict; got != twins.None {
 		t.Errorf("verdict %d a second time", got)
 	}
 }
@@ -195,7 +195,7 @@ func TestTwinsInThisProcess(t *testing.T) {
 		seat := enter(t, table, "a", "")
 		l := &lease{}
 		join(t, table, "a", "", l)
-		if v, _ := table.Back(l); v != twins.Again {
+		if v := table.Back(l).Verdict; v != twins.Again {
 			t.Errorf("verdict %d", v)
 		}
 		w := join(t, table, "a", "", l)
@@ -218,7 +218,7 @@ func TestTwinsInThisProcess(t *testing.T) {
 		var none *twins.Seat
 		none.Leave(true, 0)
 		none.Lost()
-		if v, _ := table.Back(nil); v != twins.None {
+		if v := table.Back(nil).Verdict; v != twins.None {
 			t.Errorf("verdict %d for no lease", v)
 		}
 	})
@@ -328,7 +328,7 @@ func TestWaitingForTheStore(t *testing.T) {
 		began := time.Now()
 		for i := range ls {
 			ls[i] = &lease{}
-			ws[i] = table.Outage(ls[i], began, time.Minute)
+			ws[i] = table.Outage(ls[i], time.Minute, twins.Past{Since: began, Token: "t"})
 		}
 		time.Sleep(30 * time.Second)
 		table.Reopened(5 * time.Second)
@@ -337,8 +337,8 @@ func TestWaitingForTheStore(t *testing.T) {
 			if got, want := time.Since(began), 30*time.Second+time.Duration(i)*500*time.Millisecond; got != want {
 				t.Errorf("wait %d ended after %v, want %v", i, got, want)
 			}
-			if v, since := table.Back(ls[i]); v != twins.Again || !since.Equal(began) {
-				t.Errorf("verdict %d since %v", v, since)
+			if past := table.Back(ls[i]); past.Verdict != twins.Again || !past.Since.Equal(began) || past.Token != "t" {
+				t.Errorf("came back with %+v", past)
 			}
 		}
 	})
@@ -346,17 +346,16 @@ func TestWaitingForTheStore(t *testing.T) {
 		table, _ := setup(t)
 		l := &lease{}
 		began := time.Now()
-		w := table.Pause(l, time.Second, twins.Again, began)
+		w := table.Pause(l, time.Second, twins.Past{Verdict: twins.Again, Since: began})
 		<-w.Ready()
-		_, since := table.Back(l)
-		w = table.Outage(l, since, time.Minute)
+		w = table.Outage(l, time.Minute, table.Back(l))
 		<-w.Ready()
 		if got := time.Since(began); got != time.Minute {
 			t.Errorf("spent after %v, want a minute", got)
 		}
 		table.Reopened(5 * time.Second)
 		verdict(t, table, w, l, twins.Spent)
-		w = table.Pause(l, time.Second, twins.Turn, time.Time{})
+		w = table.Pause(l, time.Second, twins.Past{Verdict: twins.Turn})
 		<-w.Ready()
 		verdict(t, table, w, l, twins.Turn)
 	})
