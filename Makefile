@@ -65,6 +65,11 @@ chaos: ## Kill, stop and cut off real worker processes and a real redis-server u
 fuzz: ## Fuzz every target for FUZZTIME each (default 5s)
 	@scripts/fuzz $(FUZZTIME)
 
+.PHONY: mutants
+mutants: ## Break the rules of the idempotency protocol one by one in a copy, show that tests notice, and write docs/mutants.md (takes 10 minutes)
+	@scripts/setup redis-server
+	go run ./internal/mutants
+
 .PHONY: histories
 histories: ## Check the idempotency protocol on a million random histories from HOLDFAST_SEED on; HISTORIES=20000 for fewer (takes 10 minutes on 2 cores)
 	@scripts/setup redis-server

@@ -1,0 +1,186 @@
+package main
+
+// Where the rules live, and the tests that hold them.
+const (
+	transition  = "idempotency/transition.go"
+	memory      = "idempotency/memory.go"
+	runGo       = "idempotency/run.go"
+	holdGo      = "idempotency/hold.go"
+	claimLua    = "idempotency/redisstore/claim.lua"
+	extendLua   = "idempotency/redisstore/extend.lua"
+	completeLua = "idempotency/redisstore/complete.lua"
+	releaseLua  = "idempotency/redisstore/release.lua"
+	recordLua   = "idempotency/redisstore/record.lua"
+)
+
+var (
+	histories  = suite{pkg: "./idempotency", run: "^TestHistories$", histories: 20_000}
+	scripts    = suite{pkg: "./idempotency", run: "^TestHistoriesOnTheScripts$/^on_redis-server$", histories: 60_000}
+	conforms   = suite{pkg: "./idempotency", run: "^TestMemoryStoreConforms$"}
+	onRedis    = suite{pkg: "./idempotency/redisstore", run: "^TestStoreConformsOnRedis$"}
+	badRecords = suite{pkg: "./idempotency/redisstore", run: "^TestStoreOnRedis$"}
+	leases     = suite{pkg: "./idempotency", run: "^(TestLeaseFollowsVisibility|TestLostClaims|TestHoldThatIsTooShortToClaim)$"}
+	clocks     = suite{pkg: "./idempotency", run: "^TestDeadlineHeedsBothClocks$"}
+	outcomes   = suite{pkg: "./idempotency", run: "^(TestHandlerOutcomes|TestClaimReplies|TestUnrecordedCompletion|TestLostClaims)$"}
+	keys       = suite{pkg: "./idempotency", run: "^(TestKeyIsImmutable|TestPayloadHash)$"}
+	inRuntime  = suite{pkg: "./consumer", run: "^TestHistoriesOfTheRuntime$", histories: 200}
+	parks      = suite{pkg: "./consumer", run: "^TestPark$"}
+	gates      = suite{pkg: "./consumer", run: "^TestPollersAndGates$"}
+	receipts   = suite{pkg: "./consumer", run: "^TestOneHolderHandsItsNewerReceipt$"}
+)
+
+// one is a mutation of one text.
+func one(name, rule, file, before, after string, test suite) mutation {
+	return mutation{name: name, rule: rule, edits: []edit{{file, before, after}}, test: test}
+}
+
+var mutations = []mutation{
+	// The Go transitions.
+	one("complete without a look at token and fence", "I5, I10", transition,
+		"	case v.State != StateInProgress || v.Token != r.Token || v.Fence != r.Fence:\n		return CompleteReply",
+		"	case v.State != StateInProgress:\n		return CompleteReply", histories),
+	one("release without a look at token and fence", "I5", transition,
+		"if v.State == StateCompleted || v.Token != r.Token || v.Fence != r.Fence {\n		return ReleaseReply",
+		"if v.State == StateCompleted {\n		return ReleaseReply", histories),
+	one("release frees a completed key", "I3", transition,
+		"if v.State == StateCompleted || v.Token != r.Token || v.Fence != r.Fence {\n		return ReleaseReply",
+		"if v.Token != r.Token || v.Fence != r.Fence {\n		return ReleaseReply",
+		suite{pkg: "./idempotency", run: "^TestMemoryStoreConforms$"}),
+	one("extend without a look at token and fence", "I5", transition,
+		"if v.State != StateInProgress || v.Token != r.Token || v.Fence != r.Fence {\n		return ExtendReply",
+		"if v.State != StateInProgress {\n		return ExtendReply", histories),
+	one("a constant fence", "I2", transition,
+		"		Fence:       max(fence+1, now.micros),", "		Fence:       max(1, min(fence, now.micros)),", histories),
+	one("a fence that counts, and begins again when the record is lost", "I2", transition,
+		"		Fence:       max(fence+1, now.micros),", "		Fence:       max(fence+1, min(1, now.micros)),", histories),
+	one("extend restores a record past the last deadline", "I1", transition,
+		"		if now.millis() > r.LastDeadline {", "		if now.millis() < 0 {", histories),
+	one("extend does not restore a lost record", "I15", transition,
+		"		if now.millis() > r.LastDeadline {", "		if now.millis() > 0 {", conforms),
+	one("a claim repeated after a lost reply finds itself busy", "I9", transition,
+		"			if v.Token == r.Token {", "			if v.Token == r.Token+\"-\" {", histories),
+	one("payloads compared only while in progress", "I4", transition,
+		"r.PayloadHash != v.PayloadHash {\n			return ClaimReply{Class: ClassMismatch",
+		"r.PayloadHash != v.PayloadHash && v.State != StateCompleted {\n			return ClaimReply{Class: ClassMismatch", histories),
+	one("a claim overwrites a completion", "I3", transition,
+		"		if v.State == StateCompleted {\n			return ClaimReply{Class: ClassDone",
+		"		if v.State == StateCompleted && v.Token == r.Token {\n			return ClaimReply{Class: ClassDone", histories),
+	one("a claim takes over a lease that holds", "I1", transition,
+		"			if now.left(v.Deadline) > 0 {", "			if now.left(v.Deadline) > 20*time.Second {", histories),
+	one("a lapsed lease is never taken over", "I6", transition,
+		"			if now.left(v.Deadline) > 0 {", "			if v.Deadline > 0 {", histories),
+	one("a busy claim drops the time to live", "I6", transition,
+		"return holder(ClassBusy, &busy, now), written{record: &busy, keep: true}",
+		"return holder(ClassBusy, &busy, now), written{record: &busy}", histories),
+	one("neighbours of a process-killer are charged", "poison", transition,
+		"			if !v.Alone {", "			if v.Alone && !v.Alone {", histories),
+	one("deaths alone are not charged", "poison", transition,
+		"			if !v.Alone {", "			if v.Attempts > 0 {", histories),
+	one("a message that killed twice does not run alone", "alone", transition,
+		"		if deaths >= aloneAfter && !r.Alone {", "		if deaths >= 1000*aloneAfter && !r.Alone {", histories),
+	one("a redriven message goes on with its old attempts", "redrive", transition,
+		"attempts >= r.MaxAttempts && v.Life != r.Life {\n			attempts, deaths = 0, 0",
+		"attempts >= r.MaxAttempts && v.Life != r.Life {\n			attempts, deaths = attempts+0, 0", histories),
+	one("a repeated release refunds twice", "I9", transition,
+		"	next := *v\n	if v.State == StateInProgress {", "	next := *v\n	if v.State != StateCompleted {", histories),
+	one("a refund takes nothing back", "poison", transition,
+		"			next.Attempts = max(next.Attempts-1, 0)", "			next.Attempts = max(next.Attempts, 0)", histories),
+	one("a completion forgets the payload hash", "I12", transition,
+		"	next.Attempts, next.PayloadHash, next.Life = v.Attempts, v.PayloadHash, v.Life",
+		"	next.Attempts, next.PayloadHash, next.Life = v.Attempts, \"\", v.Life", histories),
+	one("a late completion is refused", "I10", transition,
+		"	next.Attempts, next.PayloadHash, next.Life = v.Attempts, v.PayloadHash, v.Life",
+		"	if v.Duplicates > 0 {\n		return CompleteReply{Class: ClassStolen, Fence: v.Fence}, written{}\n	}\n	next.Attempts, next.PayloadHash, next.Life = v.Attempts, v.PayloadHash, v.Life", histories),
+	one("a completion without a record is not recorded", "I11", transition,
+		"		return CompleteReply{Class: ClassRestored, Fence: r.Fence}, written{record: &next, ttl: r.TTL}",
+		"		return CompleteReply{Class: ClassRestored, Fence: r.Fence}, written{}", histories),
+
+	// The memory store.
+	{name: "GET, then SET: a store that is not atomic", rule: "I15", test: conforms, edits: []edit{
+		{memory, "	\"sync\"\n", "	\"runtime\"\n	\"sync\"\n"},
+		{
+			memory, "	w := f(v, clock{micros: now.UnixMicro()})\n",
+			"	s.mu.Unlock()\n	runtime.Gosched()\n	w := f(v, clock{micros: now.UnixMicro()})\n	runtime.Gosched()\n	s.mu.Lock()\n",
+		},
+	}},
+
+	// The scripts.
+	one("complete.lua without a look at token and fence", "I5, I10", completeLua,
+		"if v.s ~= 'P' or v.token ~= token or v.fence ~= fence then", "if v.s ~= 'P' then", scripts),
+	one("release.lua without a look at token and fence", "I5", releaseLua,
+		"if v.s == 'C' or v.token ~= token or v.fence ~= fence then", "if v.s == 'C' then", scripts),
+	one("extend.lua without a look at token and fence", "I5", extendLua,
+		"if v.s ~= 'P' or v.token ~= token or v.fence ~= fence then", "if v.s ~= 'P' then", scripts),
+	one("claim.lua gives a constant fence", "I2", claimLua,
+		"fence = num(math.max(fence + 1, us))", "fence = num(math.max(fence, 1))", scripts),
+	one("numbers leave the scripts as Lua prints them", "I2", recordLua,
+		"return string.format('%.0f', n)", "return tostring(n)", scripts),
+	one("extend.lua restores a record past the last deadline", "I1", extendLua,
+		"  if now > last then", "  if now > last + 1e12 then", onRedis),
+	one("claim.lua: a repeated claim finds itself busy", "I9", claimLua,
+		"    if v.token == token then", "    if v.token == token .. '-' then", scripts),
+	one("claim.lua answers done before it compares payloads", "I4", claimLua,
+		"  if phash ~= '' and v.phash ~= ''", "  if v.s ~= 'C' and phash ~= '' and v.phash ~= ''", scripts),
+	one("claim.lua overwrites a completion", "I3", claimLua,
+		"  if v.s == 'C' then", "  if v.s == 'C' and v.token == token then", scripts),
+	one("records without a time to live", "I6", recordLua,
+		"redis.call('SET', key, pack(v), 'PX', ttl)", "redis.call('SET', key, pack(v))", scripts),
+	one("claim.lua: a busy claim drops the time to live", "I6", claimLua,
+		"redis.call('SET', key, pack(v), 'KEEPTTL')", "redis.call('SET', key, pack(v))", scripts),
+	one("claim.lua: neighbours of a process-killer are charged", "poison", claimLua,
+		"if v.alone ~= '1' then", "if v.alone == '2' then", scripts),
+	one("claim.lua: who killed twice does not run alone", "alone", claimLua,
+		"  if deaths >= 2 and", "  if deaths >= 2000 and", scripts),
+	one("claim.lua: a redriven message goes on with its old attempts", "redrive", claimLua,
+		"v.life ~= life then attempts, deaths = 0, 0 end", "v.life ~= life then deaths = 0 end", onRedis),
+	one("release.lua refunds twice", "I9", releaseLua,
+		"if v.s == 'P' then\n  v.s, v.deadline = 'F', 0", "if v.s ~= 'C' then\n  v.s, v.deadline = 'F', 0", scripts),
+	one("complete.lua forgets the payload hash", "I12", completeLua,
+		"v.s, v.dups, v.deadline = 'C', 0, 0", "v.s, v.dups, v.deadline, v.phash = 'C', 0, 0, ''", scripts),
+	one("a record of a later version counts as none", "I15", recordLua,
+		"    return nil, redis.error_reply('BADRECORD not a record of version 1')", "    return nil", badRecords),
+
+	// The middleware.
+	one("delete before complete", "I4", runGo,
+		"		return r.complete(ctx, h, result)\n	}\n	// A lost claim",
+		"		go func() { _ = r.complete(ctx, h, result) }()\n		return result\n	}\n	// A lost claim", inRuntime),
+	one("a stolen completion counts as success", "I4", runGo,
+		"	return fmt.Errorf(\"%w: %s was claimed by someone else before its completion was recorded\", holdfast.ErrLeaseLost, r.id.key)",
+		"	return result", outcomes),
+	one("a loser's message is deleted", "I4", runGo,
+		"	case ClassDone:\n		return nil\n	case ClassBusy:\n", "	case ClassDone:\n		return nil\n	case ClassBusy:\n		if reply.Attempts >= 0 {\n			return nil\n		}\n", inRuntime),
+	one("a run settles after its lease was lost", "I4", runGo,
+		"	case class == ClassStolen:\n		return lost(\"was taken over\")\n	case lapsed",
+		"	case class == ClassStolen:\n		return result\n	case lapsed", outcomes),
+	one("the claim outlasts the visibility", "I8", runGo,
+		"			length = lease.Deadline().Sub(sent) - r.margin\n", "			length = lease.Deadline().Sub(sent) + r.margin\n", leases),
+	one("the claim is repeated under a new token", "I9", runGo,
+		"	for try := 1; ; try++ {\n		sent = time.Now()\n", "	for try := 1; ; try++ {\n		r.token = newToken()\n		sent = time.Now()\n",
+		suite{pkg: "./idempotency", run: "^(TestClaimReplies|TestHandlerOutcomes)$"}),
+	one("the key is computed again when the handler is done", "I12", runGo,
+		"	op := context.WithoutCancel(ctx)\n	request := CompleteRequest{",
+		"	op := context.WithoutCancel(ctx)\n	if id, err := r.mw.identify(r.m); err == nil {\n		r.id = id\n	}\n	request := CompleteRequest{", inRuntime),
+	one("a dead-lettered message leaves its attempts behind", "redrive", runGo,
+		"		charge = ResetAttempts\n", "		charge = ChargeAttempt\n", outcomes),
+	one("RetryAfter is charged as an attempt", "poison", runGo,
+		"		if v.Delay >= 0 && v.Delay <= longestHold {\n			charge = RefundAttempt\n", "		if v.Delay >= 0 && v.Delay <= longestHold {\n			charge = ChargeAttempt\n", outcomes),
+	one("a lost claim does not cancel its handler", "I1", holdGo,
+		"	h.cancel(holdfast.ErrLeaseLost)\n", "", leases),
+	one("an extended claim outlasts the visibility", "I8", holdGo,
+		"	return h.visible.Sub(now) - h.r.margin\n", "	return h.visible.Sub(now) + h.r.margin\n", leases),
+	one("the claim is extended before the visibility", "I8", holdGo,
+		"	return h.visible.Sub(now) - h.r.margin\n", "	return h.r.visibility + 0*h.visible.Sub(now) - h.r.margin\n", leases),
+	one("a lease is counted from the answer, not from the request", "I1", holdGo,
+		"		h.deadline, h.last = deadlineAt(sent, length), reply.Deadline\n",
+		"		h.deadline, h.last = deadlineAt(time.Now(), length), reply.Deadline\n", leases),
+	one("a suspended machine does not notice", "I1", holdGo,
+		"	return !now.Before(d.mono) || !now.Round(0).Before(d.wall)\n", "	return !now.Before(d.mono)\n", clocks),
+
+	// The runtime below.
+	one("a parked message is not extended", "I7", "consumer/settler.go",
+		"		d.move(h, parked)\n", "		d.move(h, parked)\n		d.beat.unlist(h)\n", parks),
+	one("a message is deleted by a stale receipt", "I7", "consumer/dispatcher.go",
+		"	h.handle = newer.handle\n", "", receipts),
+	one("a receive is issued through a closed gate", "I13", "consumer/poller.go",
+		"ctx.Err() == nil && (probe || p.c.gates.open())", "ctx.Err() == nil && (probe || p.c.gates.open() || asked > 0)", gates),
+}
