@@ -28,35 +28,36 @@ func (t *simTally) add(name string) {
 // simCounts is what happened, so that a check which was never put to the test is
 // seen. The tag names the invariant that a number stands for.
 type simCounts struct {
-	pairs           int `check:"I1: two handlers of a key at once, of which one was overtaken"`
-	overtaken       int `check:"I1: of them overtaken after their claim ran out"`
-	explained       int `check:"I1: of them by a lost record or a stepped clock"`
-	claimsAfterLoss int `check:"I2: claims after the record was lost"`
-	onDone          int `check:"I3: writes on a completed record"`
-	deletes         int `check:"I4: deletes"`
-	staleDeletes    int `check:"I4: deletes by a stale handle"`
-	foreign         int `check:"I5: calls of who does not hold the key"`
-	writes          int `check:"I6: writes, each with a time to live"`
-	settled         int `check:"I6: messages settled in the end"`
-	repeats         int `check:"I7: receives after the first, each with an excuse"`
-	leases          int `check:"I8: leases under a healthy visibility"`
-	repeated        int `check:"I9: calls applied twice"`
-	lateCompletes   int `check:"I10: completions accepted after the lease"`
-	stolenCompletes int `check:"I10: completions refused because someone claimed"`
-	runs            int `check:"I11: runs"`
-	completionsKept int `check:"I12: completions under the identity of the claim"`
-	gated           int `check:"I13: receives held back by the breaker"`
-	followers       int `check:"I14: followers of a run in the same process"`
-	parks           int `check:"I14: parked"`
-	unparked        int `check:"I14: claimed from the park"`
-	classified      int `check:"I15: claims classified"`
-	ranAlone        int `check:"alone: runs alone"`
-	poisoned        int `check:"poison: dead-lettered for their attempts"`
-	kills           int `check:"poison: processes killed by a handler"`
-	lapses          int `check:"lapse: claims that ran out, each with a cause"`
-	movedRuns       int `check:"redrive: runs of messages that were moved back"`
-	refused         int `check:"done once: writes refused by the fence"`
-	effects         int `check:"done once: writes"`
+	pairs            int `check:"I1: two handlers of a key at once, of which one was overtaken"`
+	overtaken        int `check:"I1: of them overtaken after their claim ran out"`
+	explained        int `check:"I1: of them by a lost record or a stepped clock"`
+	overtakenExtends int `check:"I1: extensions that arrived behind a later one"`
+	claimsAfterLoss  int `check:"I2: claims after the record was lost"`
+	onDone           int `check:"I3: writes on a completed record"`
+	deletes          int `check:"I4: deletes"`
+	staleDeletes     int `check:"I4: deletes by a stale handle"`
+	foreign          int `check:"I5: calls of who does not hold the key"`
+	writes           int `check:"I6: writes, each with a time to live"`
+	settled          int `check:"I6: messages settled in the end"`
+	repeats          int `check:"I7: receives after the first, each with an excuse"`
+	leases           int `check:"I8: leases under a healthy visibility"`
+	repeated         int `check:"I9: calls applied twice"`
+	lateCompletes    int `check:"I10: completions accepted after the lease"`
+	stolenCompletes  int `check:"I10: completions refused because someone claimed"`
+	runs             int `check:"I11: runs"`
+	completionsKept  int `check:"I12: completions under the identity of the claim"`
+	gated            int `check:"I13: receives held back by the breaker"`
+	followers        int `check:"I14: followers of a run in the same process"`
+	parks            int `check:"I14: parked"`
+	unparked         int `check:"I14: claimed from the park"`
+	classified       int `check:"I15: claims classified"`
+	ranAlone         int `check:"alone: runs alone"`
+	poisoned         int `check:"poison: dead-lettered for their attempts"`
+	kills            int `check:"poison: processes killed by a handler"`
+	lapses           int `check:"lapse: claims that ran out, each with a cause"`
+	movedRuns        int `check:"redrive: runs of messages that were moved back"`
+	refused          int `check:"done once: writes refused by the fence"`
+	effects          int `check:"done once: writes"`
 
 	polls, receives, deadByQueue, deadByUs, redriven, ghosts, staleChanges int
 	losses, rollbacks, lostDone, steps, outages                            int

@@ -397,6 +397,12 @@ func (st *simStore) extend(h *simHold, r idempotency.ExtendRequest) idempotency.
 		} else if v.Deadline < st.instant() {
 			s.count.lateExtends++
 		}
+		if w.Record != nil && w.Record.Deadline < v.Deadline {
+			s.violate("I1", "a late extension took back a part of the lease: %v became %v", v, w.Record)
+		}
+		if w.Record != nil && w.Record.Deadline == v.Deadline {
+			s.count.overtakenExtends++
+		}
 		st.leased("extend", h, r.Token, r.Lease)
 	case idempotency.ClassDone:
 		if v == nil || v.State != idempotency.StateCompleted {

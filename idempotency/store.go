@@ -57,7 +57,7 @@ type Store interface {
 	// has no deaths.
 	Claim(ctx context.Context, r ClaimRequest) (ClaimReply, error)
 
-	// Extend moves the lease of a claim to Lease from now and answers:
+	// Extend moves the lease of a claim to Lease from now, never back, and answers:
 	//
 	//   - ClassOwn where it was moved, also after it had lapsed if nobody claimed
 	//     the key since.

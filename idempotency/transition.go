@@ -119,7 +119,9 @@ func extend(v *Record, now clock, r ExtendRequest) (ExtendReply, written) {
 		return ExtendReply{Class: ClassStolen, Fence: v.Fence}, written{}
 	}
 	next := *v
-	next.Deadline = now.after(r.Lease)
+	// A request that was given up long ago may arrive behind a newer one: it must
+	// not shorten what the holder was promised.
+	next.Deadline = max(v.Deadline, now.after(r.Lease))
 	return ExtendReply{Class: ClassOwn, Fence: next.Fence, Deadline: next.Deadline},
 		written{record: &next, ttl: r.TTL}
 }

@@ -24,7 +24,8 @@ end
 if v.s == 'C' then return tell('C', v.fence, '0') end
 if v.s ~= 'P' or v.token ~= token or v.fence ~= fence then return tell('X', v.fence, '0') end
 
--- A lapsed lease is extended too: nobody claimed the key since.
-v.deadline = now + lease
+-- A lapsed lease is extended too: nobody claimed the key since. A request that was
+-- given up long ago may arrive behind a newer one: it must not shorten the lease.
+v.deadline = math.max(v.deadline, now + lease)
 save(v, ttl)
 return tell('O', v.fence, num(v.deadline))

@@ -18,6 +18,15 @@ var extendCases = []testCase{
 		near(t, "Left for others", s.claim(t, s.claimOf("b"), idempotency.ClassBusy).Left, time.Hour)
 		s.lives(t, 2*recordTTL)
 	}},
+	{"an extension that arrives behind a later one does not shorten the lease", func(t *testing.T, s *suite) {
+		// Its caller gave it up and was promised more since.
+		a := s.claims(t, s.claimOf("a"), idempotency.ClassNew)
+		long, short := a.extension(), a.extension()
+		long.Lease, short.Lease = lease, time.Millisecond
+		promised := s.extend(t, long, idempotency.ClassOwn)
+		equal(t, "Deadline", s.extend(t, short, idempotency.ClassOwn).Deadline, promised.Deadline)
+		s.claim(t, s.claimOf("b"), idempotency.ClassBusy)
+	}},
 	{"an extension keeps attempts, duplicates, hash, life and hard end", func(t *testing.T, s *suite) {
 		a := s.claims(t, s.claimOf("a"), idempotency.ClassNew)
 		s.claim(t, s.claimOf("b"), idempotency.ClassBusy)

@@ -143,7 +143,7 @@ func (t *tree) try(ctx context.Context, m mutation, timeout time.Duration) (r re
 func (t *tree) test(ctx context.Context, s suite, timeout time.Duration) (failed bool, log string) {
 	ctx, cancel := context.WithTimeout(ctx, timeout+time.Minute) // go test stops before that
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-timeout", timeout.String(), "-run", s.run, s.pkg) //nolint:gosec // our own list
+	cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-vet=off", "-ldflags=-s -w", "-timeout", timeout.String(), "-run", s.run, s.pkg) //nolint:gosec // our own list
 	cmd.Dir = t.dir
 	cmd.Env = append(os.Environ(), "GOFLAGS=")
 	if s.histories > 0 {
