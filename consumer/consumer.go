@@ -26,11 +26,9 @@ package consumer
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -83,8 +81,11 @@ func New(client SQSAPI, queue string, h holdfast.Handler, cfg Config) (*Consumer
 	c := &Consumer{cfg: cfg.withDefaults(), name: queue, stopNow: make(chan struct{})}
 	c.health = newHealth(&c.cfg)
 	errs := []error{c.cfg.validate()}
+	region, timeout := "", time.Duration(0)
 	if isNil(client) {
 		errs = append(errs, &ConfigError{Field: "client", Value: nil, Bound: "not nil"})
+	} else {
+		region, timeout = wire.About(client)
 	}
 	if isNil(h) {
 		errs = append(errs, &ConfigError{Field: "handler", Value: nil, Bound: "not nil"})
@@ -93,12 +94,8 @@ func New(client SQSAPI, queue string, h holdfast.Handler, cfg Config) (*Consumer
 	if err != nil {
 		errs = append(errs, &ConfigError{Field: "queue", Value: strconv.Quote(queue), Bound: err.Error()})
 	}
-	if err := c.longEnough(client); err != nil {
-		errs = append(errs, err)
-	}
-	region := ""
-	if o, ok := client.(wire.Optioned); ok && !isNil(client) {
-		region = o.Options().Region
+	if least := c.cfg.Wait + 5*time.Second; timeout > 0 && timeout < least {
+		errs = append(errs, &ConfigError{Field: "the Timeout of the client's HTTPClient", Value: timeout, Bound: fmt.Sprintf("at least %v, a long poll and some, or 0", least)})
 	}
 	if r := queueref.Region(ref); err == nil && r != "" && region != "" && r != region {
 		errs = append(errs, &ConfigError{Field: "queue", Value: strconv.Quote(queue), Bound: fmt.Sprintf("in the client's region %s, not in %s", region, r)})
@@ -135,38 +132,18 @@ func New(client SQSAPI, queue string, h holdfast.Handler, cfg Config) (*Consumer
 	return c, nil
 }
 
-// longEnough refuses an HTTP client that would cut long polls short.
-func (c *Consumer) longEnough(client SQSAPI) error {
-	o, ok := client.(wire.Optioned)
-	if !ok || isNil(client) {
-		return nil
-	}
-	h, ok := o.Options().HTTPClient.(*http.Client)
-	if least := c.cfg.Wait + 5*time.Second; ok && h != nil && h.Timeout > 0 && h.Timeout < least {
-		return &ConfigError{Field: "the Timeout of the client's HTTPClient", Value: h.Timeout, Bound: fmt.Sprintf("at least %v, a long poll and some, or 0", least)}
-	}
-	return nil
-}
-
 // clients makes the polling and the settling client of the user's, so that neither
 // starves the other of connections or retries.
 func (c *Consumer) clients(client SQSAPI) (poll, settle SQSAPI) {
-	poll, settle = client, c.cfg.Settle
-	if settle == nil {
-		settle = client
+	derive := func(conns int) SQSAPI {
+		return wire.Derive(client, conns, func() {
+			c.log.Info("the HTTP client keeps fewer idle connections than calls in flight: raise MaxIdleConnsPerHost", "want", conns)
+		})
 	}
-	if o, ok := client.(wire.Optioned); ok {
-		derive := func(conns int) SQSAPI {
-			return wire.Derive(o, conns, func() {
-				c.log.Info("the HTTP client keeps fewer idle connections than calls in flight: raise MaxIdleConnsPerHost", "want", conns)
-			})
-		}
-		poll = derive(c.pollers.most() + 2)
-		if c.cfg.Settle == nil {
-			settle = derive(extendCalls + deleteCalls + 16)
-		}
+	if settle = c.cfg.Settle; settle == nil {
+		settle = derive(extendCalls + deleteCalls + 16)
 	}
-	return poll, settle
+	return derive(c.pollers.most() + 2), settle
 }
 
 // Run receives and works until ctx is cancelled, and then stops in order. It
@@ -526,6 +503,3 @@ func call[E any](c *Consumer, f func(E), event E) {
 	}()
 	f(event)
 }
-
-// newToken returns 26 random characters, good as a ReceiveRequestAttemptId.
-func newToken() string { return rand.Text() }

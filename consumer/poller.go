@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -126,7 +127,7 @@ func (p *pollers) poll(ctx, cut context.Context) {
 			return
 		}
 		if p.d.fifo && attempt == "" {
-			attempt = newToken()
+			attempt = rand.Text()
 		}
 		began := time.Now()
 		hs, err := p.c.receive(cut, asked, attempt)
