@@ -55,6 +55,14 @@ var (
 	// ErrNoKey says that the configured source gave a message no key. By default
 	// the message is dead-lettered; see Config.MissingKey.
 	ErrNoKey = errors.New("idempotency: message has no key")
+	// ErrPoison says that a message's attempts are used up (Config.MaxAttempts), by
+	// failures or because it ended its process each time. It is dead-lettered. Mend the
+	// handler, then move the message back: it begins a new life.
+	ErrPoison = errors.New("idempotency: attempts are used up")
+	// ErrAlone says that a message waits because it ended two processes and is to run
+	// alone, or because another such message is about to, or does. Nothing to do but to
+	// look after that message.
+	ErrAlone = errors.New("idempotency: process is kept for one message")
 	// ErrStore says that the store did not answer, so the handler was not run. The
 	// message waits for the store, or is tried again with a backoff. Look after the
 	// store.

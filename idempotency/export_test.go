@@ -40,12 +40,6 @@ func (s *MemoryStore) Len() int {
 // NewToken draws a token.
 var NewToken = newToken
 
-// KeyOf returns the key of m.
-func (mw *Middleware) KeyOf(m *holdfast.Message) (string, error) {
-	id, err := mw.identify(m)
-	return id.key, err
-}
-
 // KeyID hashes a source.
 var KeyID = keyID
 
@@ -86,4 +80,10 @@ func TwinComplete(v *Record, _ int64, r CompleteRequest) (CompleteReply, Written
 func TwinRelease(v *Record, _ int64, r ReleaseRequest) (ReleaseReply, Written) {
 	reply, w := release(v, r)
 	return reply, w.export()
+}
+
+// LifeOf returns the life of m.
+func (mw *Middleware) LifeOf(m *holdfast.Message) string {
+	id, _ := mw.identify(m)
+	return id.life
 }

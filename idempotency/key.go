@@ -31,6 +31,7 @@ const (
 	tagFIFO       = "fifo"
 	tagSQS        = "sqs"
 	tagPayload    = "payload"
+	tagMismatch   = "mismatch"
 )
 
 // identify makes the identity of m. Its errors are what the handler returns;

@@ -16,10 +16,17 @@ import (
 // everybody while the store is down.
 
 // Closed implements holdfast.Gate: while the store is down nothing is received, and
-// for five seconds after it is back receives begin gradually. With FailOpen it is
-// always open.
+// for five seconds after it is back receives begin gradually, unless StoreDown is
+// FailOpen. Nor is anything received while a message that ended two processes runs
+// alone in this one, or waits until it is alone (for a minute at a time).
 func (mw *Middleware) Closed() (reopened <-chan struct{}, why error) {
-	if mw.breaker == nil || mw.cfg.StoreDown == FailOpen {
+	if mw.breaker == nil || mw.cfg.Mode == Observe {
+		return nil, nil
+	}
+	if reopened := mw.cfg.Process.solo.Closed(); reopened != nil {
+		return reopened, ErrAlone
+	}
+	if mw.cfg.StoreDown == FailOpen {
 		return nil, nil
 	}
 	return mw.breaker.Closed()

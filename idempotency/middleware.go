@@ -3,9 +3,11 @@ package idempotency
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/holdfast-go/holdfast"
 	"github.com/holdfast-go/holdfast/idempotency/internal/breaker"
+	"github.com/holdfast-go/holdfast/idempotency/internal/recent"
 	"github.com/holdfast-go/holdfast/idempotency/internal/twins"
 )
 
@@ -21,6 +23,7 @@ type Middleware struct {
 	prefix string
 	err    error
 	post   *postDelete // nil without a PostDeleteTTL
+	recent *recent.Set // completed keys
 
 	breaker *breaker.Breaker
 	twins   *twins.Table
@@ -42,6 +45,7 @@ var (
 func New(store Store, cfg Config) *Middleware {
 	cfg = cfg.withDefaults()
 	mw := &Middleware{store: store, cfg: cfg, prefix: cfg.Prefix + ":" + cfg.Consumer + ":"}
+	mw.recent = recent.New(cfg.LocalDone, localLife)
 	if cfg.PostDeleteTTL > 0 {
 		mw.post = newPostDelete()
 	}
@@ -108,7 +112,10 @@ func (mw *Middleware) Settled(m *holdfast.Message, err error) {
 //   - A key that is worked on, here or elsewhere: Park until that has ended. Where
 //     the runtime cannot park, RetryAfter some part of what the holder can take,
 //     wrapping ErrBusy.
-//   - A key that was used for another payload: Permanent, wrapping ErrMismatch.
+//   - A key that was used for another payload: Permanent, wrapping ErrMismatch,
+//     unless Config.Mismatch says otherwise.
+//   - A message that ended two processes: Park until nothing else runs in this one.
+//     One whose attempts are used up: Permanent, wrapping ErrPoison.
 //   - A store that fails: Park until it is back, else RetryAfter some seconds,
 //     wrapping ErrStore. next is not called without a claim, unless Config.StoreDown
 //     says so.
@@ -117,7 +124,8 @@ func (mw *Middleware) Settled(m *holdfast.Message, err error) {
 //     where it could not be recorded, one wrapping ErrUnrecorded.
 //   - next returned another error, or panicked: the key is freed. Park, RetryAfter
 //     and a run cut short by the stop of the program are not counted as attempts;
-//     Permanent starts the count anew.
+//     Permanent starts the count anew. The last attempt that fails is answered by
+//     Permanent, wrapping ErrPoison and the error.
 //
 // next's context carries the Claim (FromContext) and is cancelled with cause
 // holdfast.ErrLeaseLost when the claim ends before next does.
@@ -134,8 +142,68 @@ func (mw *Middleware) Wrap(next holdfast.Handler) holdfast.Handler {
 		if err != nil {
 			return err
 		}
-		return newRun(mw, m, id).do(ctx, next)
+		r := newRun(mw, m, id)
+		if mw.cfg.Mode == Observe {
+			return r.observe(ctx, next)
+		}
+		if mw.knownDone(id) {
+			mw.cfg.Hooks.duplicate(DuplicateEvent{Message: m, Key: id.key, Here: true})
+			return nil
+		}
+		if wait := r.enter(ctx); wait != nil {
+			return r.waitForProcess(wait, "waits until another message has run alone")
+		}
+		defer r.leave()
+		err = r.do(ctx, next)
+		if r.done {
+			mw.recent.Add(r.id.key, r.id.phash, r.remembered())
+		}
+		return err
 	})
+}
+
+// localLife is how long a completed key is remembered here at most.
+const localLife = 10 * time.Minute
+
+// knownDone tells whether the work was done here, or found done, a short while ago.
+func (mw *Middleware) knownDone(id identity) bool {
+	hash, ok := mw.recent.Get(id.key)
+	return ok && (hash == "" || id.phash == "" || hash == id.phash)
+}
+
+// remembered is how long the store surely remembers a completion.
+func (r *run) remembered() time.Duration {
+	if r.mw.post != nil {
+		return min(r.doneTTL, r.mw.cfg.PostDeleteTTL)
+	}
+	return r.doneTTL
+}
+
+// KeyOf returns the key in the store of the work of m, for Inspect and Forget: of a
+// message as it was received, or of one made with what the key is taken from. Its
+// error is that of a handler whose message has no key.
+func (mw *Middleware) KeyOf(m *holdfast.Message) (string, error) {
+	id, err := mw.identify(m)
+	return id.key, err
+}
+
+// Inspect returns what the store knows of key (Middleware.KeyOf, Claim.Key, the
+// hooks); its State is 0 where that is nothing. It changes nothing.
+func Inspect(ctx context.Context, store Store, key string) (Snapshot, error) {
+	snapshots, err := store.Poll(ctx, []string{key})
+	if err != nil {
+		return Snapshot{}, err
+	}
+	return snapshots[0], snapshots[0].Err
+}
+
+// Forget deletes what the store knows of key, so that its work is done once more by
+// the next message that has it, and reports whether that was anything. Workers that
+// did the work, or found it done, in the last 10 minutes remember it on their own
+// (Config.LocalDone). A handler that is at it goes on, and records its end; to forget
+// its claim gives the key away, and only the fence protects then.
+func Forget(ctx context.Context, store Store, key string) (existed bool, err error) {
+	return store.Forget(ctx, key)
 }
 
 // Claim is what a handler can know of the claim it runs under.
@@ -159,6 +227,9 @@ type Claim struct {
 	// Partial tells that an earlier run began and did not complete: a part of its
 	// effects may be there.
 	Partial bool
+	// Deaths counts the claims in a row before this one that ended with their process.
+	// From 2 on the handler runs alone in its process.
+	Deaths int
 }
 
 type claimKey struct{}
@@ -168,4 +239,49 @@ type claimKey struct{}
 func FromContext(ctx context.Context) (c Claim, ok bool) {
 	c, ok = ctx.Value(claimKey{}).(Claim)
 	return c, ok
+}
+
+// observe claims and records as ever, and runs next whatever is found.
+func (r *run) observe(ctx context.Context, next holdfast.Handler) (err error) {
+	lease, held := holdfast.LeaseFrom(ctx)
+	if held {
+		lease.SetKey(r.id.key)
+	}
+	if reopened, _ := r.mw.breaker.Open(); reopened != nil {
+		return next.Handle(ctx, r.m)
+	}
+	reply, sent, claimErr := r.claim(ctx, lease)
+	if claimErr != nil || !reply.Claimed() || reply.Left <= 0 {
+		return next.Handle(ctx, r.m)
+	}
+	// Without the lease of the message, so that its loss stays the runtime's business.
+	h := newHold(r, nil, reply, sent, func(error) {})
+	h.keep(context.WithoutCancel(ctx))
+	defer h.stop()
+	returned := false
+	defer func() {
+		if !returned {
+			h.stop()
+			r.release(ctx, h, ChargeAttempt)
+		}
+	}()
+	err = next.Handle(context.WithValue(ctx, claimKey{}, r.told(reply)), r.m)
+	returned = true
+	h.handled()
+	if err != nil && !discarded(err) {
+		h.stop()
+		r.release(ctx, h, r.charge(ctx, holdfast.Verb(err)))
+		return err
+	}
+	request := r.completion(h)
+	done, completeErr := call(context.WithoutCancel(ctx), r.mw, r.mw.store.Complete, request)
+	if completeErr != nil {
+		r.failed("complete", completeErr)
+		return err
+	}
+	if r.mw.post != nil {
+		r.mw.post.remember(r.m, request)
+	}
+	_ = r.completed(done, h, nil) // for the hooks
+	return err
 }

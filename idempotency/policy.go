@@ -1,7 +1,9 @@
 package idempotency
 
 import (
+	"context"
 	"fmt"
+	"time"
 
 	"github.com/holdfast-go/holdfast"
 	"github.com/holdfast-go/holdfast/idempotency/internal/solo"
@@ -155,4 +157,92 @@ func word8(names []string, n uint8) string {
 		return names[n]
 	}
 	return fmt.Sprintf("unknown (%d)", n)
+}
+
+// What becomes of messages that fail again and again, or end the process that runs
+// them: those run alone, and both are dead-lettered once their attempts are used up.
+
+// enter lets the run into the process. Where something runs alone there, or is about
+// to, it returns what the message waits for.
+func (r *run) enter(ctx context.Context) (wait <-chan struct{}) {
+	if _, nested := FromContext(ctx); nested {
+		r.nested = true // in the run of another middleware, which has entered
+		return nil
+	}
+	r.solo, wait = r.mw.cfg.Process.solo.Enter(r.id.key)
+	r.inside = wait == nil
+	return wait
+}
+
+func (r *run) leave() {
+	if r.inside {
+		r.inside = false
+		r.mw.cfg.Process.solo.Leave()
+	}
+}
+
+// isolate makes this run the only one of its process, or returns what it waits for.
+func (r *run) isolate(lease holdfast.Lease) (wait <-chan struct{}) {
+	if !r.nested {
+		r.leave()
+		wait = r.mw.cfg.Process.solo.Alone(r.id.key, func() bool { return lease == nil || lease.Err() == nil })
+		r.inside = wait == nil
+	}
+	r.solo = wait == nil
+	return wait
+}
+
+// waitForProcess parks the message until it is alone in its process, or until whoever
+// is alone has ended.
+func (r *run) waitForProcess(wait <-chan struct{}, what string) error {
+	why := fmt.Errorf("%w: %s %s", ErrAlone, r.id.key, what)
+	r.mw.cfg.Hooks.parked(ParkedEvent{Message: r.m, Key: r.id.key, Here: true, Why: why})
+	return holdfast.Park(wait, r.later(why))
+}
+
+// claimOrWait claims the key by the policies: once more alone where it must be, and
+// for a mismatch under another key or without a look at the payload.
+func (r *run) claimOrWait(ctx context.Context, lease holdfast.Lease) (reply ClaimReply, sent time.Time, err error) {
+	for {
+		reply, sent, err = r.claim(ctx, lease)
+		switch {
+		case err != nil:
+			return reply, sent, err
+		case reply.Class == ClassAlone && !r.solo:
+			if wait := r.isolate(lease); wait != nil {
+				return reply, sent, r.waitForProcess(wait, fmt.Sprintf("ended %d processes, and is to run alone", reply.Deaths))
+			}
+		case reply.Class == ClassMismatch && r.mw.cfg.Mismatch == RunMismatch && !r.other:
+			r.other = true
+			r.id.key = r.mw.prefix + keyID(tagMismatch, r.id.key, r.id.phash)
+			if lease != nil {
+				lease.SetKey(r.id.key)
+			}
+		case reply.Class == ClassMismatch && r.mw.cfg.Mismatch == IgnoreMismatch && r.id.phash != "":
+			r.id.phash = ""
+		default:
+			r.attempts = reply.Attempts
+			if reply.Class == ClassNew {
+				// Where the record is lost the receives are the best count there is.
+				r.attempts = max(r.attempts, r.receives)
+			}
+			return reply, sent, nil
+		}
+	}
+}
+
+// dead answers for a message that was claimed although its attempts are used up: its
+// process died with it, or it panicked, each time.
+func (r *run) dead(ctx context.Context, h *hold, reply ClaimReply) error {
+	r.mw.cfg.Hooks.poisoned(PoisonedEvent{Message: r.m, Key: r.id.key, Attempts: reply.Attempts - 1, Deaths: reply.Deaths})
+	if r.release(ctx, h, ResetAttempts) == ClassStolen {
+		return fmt.Errorf("%w: claim of %s was taken over", holdfast.ErrLeaseLost, r.id.key)
+	}
+	return holdfast.Permanent(fmt.Errorf("%w: %s: %d attempts are used up, %d claims in a row ended with their process",
+		ErrPoison, r.id.key, reply.Attempts-1, reply.Deaths))
+}
+
+// usedUp tells whether the failure of this run was the last that its message has.
+func (r *run) usedUp() bool {
+	return r.mw.cfg.Poison == Explicit && r.lives > 0 && r.attempts >= r.lives
 }

@@ -45,7 +45,11 @@ type run struct {
 	recordTTL  time.Duration
 	lives      int // attempts that end a life
 	receives   int
+	attempts   int  // of this life, this run included
 	solo       bool // claim alone
+	inside     bool // counted among the runs of the process
+	nested     bool // in a run of another middleware of this kind
+	other      bool // under a key of its own because of a mismatch
 
 	seat *twins.Seat   // the right to the key in this process
 	done bool          // the key is completed
@@ -60,7 +64,7 @@ func newRun(mw *Middleware, m *holdfast.Message, id identity) *run {
 		visibility: m.Queue.Visibility,
 		doneTTL:    mw.cfg.doneTTL(m.Queue),
 		recordTTL:  mw.cfg.recordTTL(m.Queue),
-		lives:      m.Queue.MaxReceiveCount,
+		lives:      mw.cfg.maxAttempts(m.Queue),
 		receives:   m.ReceiveCount,
 	}
 	if r.visibility <= 0 {
@@ -136,15 +140,9 @@ func (r *run) work(ctx context.Context, lease holdfast.Lease, next holdfast.Hand
 			}
 		}
 	}
-	reply, sent, err := r.claim(ctx, lease)
+	reply, sent, err := r.claimOrWait(ctx, lease)
 	if err != nil {
 		return err
-	}
-	if reply.Class == ClassAlone {
-		r.solo = true
-		if reply, sent, err = r.claim(ctx, lease); err != nil {
-			return err
-		}
 	}
 	switch reply.Class {
 	case ClassDone:
@@ -159,6 +157,9 @@ func (r *run) work(ctx context.Context, lease holdfast.Lease, next holdfast.Hand
 	handlerCtx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	h := newHold(r, lease, reply, sent, cancel)
+	if r.lives > 0 && reply.Attempts > r.lives && r.mw.cfg.Poison == Explicit {
+		return r.dead(ctx, h, reply)
+	}
 	if reply.Class == ClassOwn && reply.Left <= 0 {
 		// Our own claim lapsed while its reply was lost. It must hold before
 		// anything runs under it.
@@ -193,14 +194,20 @@ func (r *run) work(ctx context.Context, lease holdfast.Lease, next holdfast.Hand
 				&holdfast.PanicError{Value: v, Stack: debug.Stack()})
 		}
 	}()
-	err = next.Handle(context.WithValue(handlerCtx, claimKey{}, Claim{
+	err = next.Handle(context.WithValue(handlerCtx, claimKey{}, r.told(reply)), r.m)
+	returned = true
+	return r.finish(ctx, h, err)
+}
+
+// told is what the handler learns of its claim.
+func (r *run) told(reply ClaimReply) Claim {
+	return Claim{
 		Key:     r.id.key,
 		Fence:   reply.Fence,
 		Attempt: reply.Attempts,
 		Partial: reply.Class == ClassTakeover || reply.Attempts > 1,
-	}), r.m)
-	returned = true
-	return r.finish(ctx, h, err)
+		Deaths:  reply.Deaths,
+	}
 }
 
 // claim asks the store for the key. sent is the moment from which the lease is
@@ -222,10 +229,7 @@ func (r *run) claim(ctx context.Context, lease holdfast.Lease) (reply ClaimReply
 			PayloadHash: r.id.phash, Life: r.id.life, MaxAttempts: r.lives, Alone: r.solo,
 		})
 		if err == nil {
-			r.mw.cfg.Hooks.claimed(ClaimedEvent{
-				Message: r.m, Key: r.id.key, Class: reply.Class, Fence: reply.Fence,
-				Attempts: reply.Attempts, Left: reply.Left, Duplicates: reply.Duplicates,
-			})
+			r.mw.cfg.Hooks.answered(r.m, r.id.key, reply)
 			return reply, sent, nil
 		}
 		r.failed("claim", err)
@@ -260,27 +264,18 @@ func (r *run) finish(ctx context.Context, h *hold, result error) error {
 	if ended == ClassStolen {
 		return lost("was taken over")
 	}
-	charge := ChargeAttempt
-	switch v := verb.(type) {
-	case *holdfast.PermanentError:
-		charge = ResetAttempts
-	case *holdfast.ParkError:
-		charge = RefundAttempt
-	case *holdfast.RetryAfterError:
-		if v.Delay >= 0 && v.Delay <= longestHold {
-			charge = RefundAttempt
-		}
-	default:
-		if errors.Is(context.Cause(ctx), holdfast.ErrStopping) {
-			charge = RefundAttempt
-		}
-	}
+	charge := r.charge(ctx, verb)
 	if lapsed || ended == ClassLost {
 		// The handler was cancelled because the store was away: not its failure.
 		charge = RefundAttempt
 	}
 	if charge == ChargeAttempt {
 		r.rest = r.backoff()
+		if r.usedUp() {
+			charge = ResetAttempts
+			result = holdfast.Permanent(fmt.Errorf("%w: %s: attempt %d of %d failed: %w", ErrPoison, r.id.key, r.attempts, r.lives, result))
+			r.mw.cfg.Hooks.poisoned(PoisonedEvent{Message: r.m, Key: r.id.key, Attempts: r.attempts})
+		}
 	}
 	h.stop()
 	switch class := r.release(ctx, h, charge); {
@@ -298,16 +293,41 @@ func discarded(result error) bool {
 	return ok
 }
 
+// charge says what a handler's outcome, which is not a success, does to the attempts.
+func (r *run) charge(ctx context.Context, verb error) Charge {
+	switch v := verb.(type) {
+	case *holdfast.PermanentError:
+		return ResetAttempts
+	case *holdfast.ParkError:
+		return RefundAttempt
+	case *holdfast.RetryAfterError:
+		if v.Delay >= 0 && v.Delay <= longestHold {
+			return RefundAttempt
+		}
+	default:
+		if errors.Is(context.Cause(ctx), holdfast.ErrStopping) {
+			return RefundAttempt
+		}
+	}
+	return ChargeAttempt
+}
+
+// completion is the request that records the work as done.
+func (r *run) completion(h *hold) CompleteRequest {
+	fence, attempts := h.current()
+	return CompleteRequest{
+		Key: r.id.key, Token: r.token, Fence: fence, Attempts: attempts,
+		PayloadHash: r.id.phash, Life: r.id.life, TTL: r.doneTTL,
+	}
+}
+
 // complete records that the work is done, for as long as the message is held.
 func (r *run) complete(ctx context.Context, h *hold, result error) error {
 	// Neither the stop of the program nor a lost lease undoes the effect.
 	op := context.WithoutCancel(ctx)
-	request := CompleteRequest{
-		Key: r.id.key, Token: r.token, PayloadHash: r.id.phash, Life: r.id.life, TTL: r.doneTTL,
-	}
 	var graceEnd time.Time
 	for try := 0; ; try++ {
-		request.Fence, request.Attempts = h.current()
+		request := r.completion(h)
 		var reply CompleteReply
 		reopened, err := r.mw.breaker.Open()
 		if reopened == nil || try == 0 {

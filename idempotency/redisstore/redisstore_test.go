@@ -166,7 +166,7 @@ func TestStoreInBubble(t *testing.T) {
 			mini.Close()
 		}()
 		store := redisstore.New(rdb)
-		mw := idempotency.New(store, idempotency.Config{Consumer: "orders"})
+		mw := idempotency.New(store, idempotency.Config{Consumer: "orders", LocalDone: -1})
 		m := &holdfast.Message{ID: "m-1", Body: "x", Queue: holdfast.Queue{Visibility: 30 * time.Second}}
 
 		// The first run tells the key; then another worker has it, and dies.

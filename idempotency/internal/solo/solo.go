@@ -47,22 +47,27 @@ type Turn struct {
 }
 
 // Enter lets a run begin, which ends with Leave. Otherwise it returns a channel that is
-// closed when it should ask again: another run is alone, or about to be.
-func (p *Process) Enter() (wait <-chan struct{}) {
+// closed when it should ask again: another run is alone, or about to be. key tells one
+// run from another: one that stands in the line begins alone, if it does.
+func (p *Process) Enter(key any) (alone bool, wait <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.step()
+	if t := p.find(key); t != nil {
+		wait = p.lone(t)
+		return wait == nil, wait
+	}
 	if !p.closed.IsZero() {
-		return p.opened
+		return false, p.opened
 	}
 	p.running++
-	return nil
+	return false, nil
 }
 
 // Alone lets a run begin that is to be alone, which ends with Leave. Otherwise it
-// returns a channel that is closed when it should ask again. key tells one run from
-// another, and is how a run keeps its place in the line. alive tells whether it may
-// still come back; it is called under the lock.
+// returns a channel that is closed when it should ask again, by Enter or Alone: key
+// keeps its place in the line. alive tells whether it may still come back; it is
+// called under the lock.
 func (p *Process) Alone(key any, alive func() bool) (wait <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -71,7 +76,13 @@ func (p *Process) Alone(key any, alive func() bool) (wait <-chan struct{}) {
 		t = &Turn{key: key, alive: alive, ready: make(chan struct{})}
 		t.place = p.waiting.PushBack(t)
 	}
+	t.alive = alive
 	p.step()
+	return p.lone(t)
+}
+
+// lone lets t begin if it is its turn. mu is held.
+func (p *Process) lone(t *Turn) (wait <-chan struct{}) {
 	if p.running > 0 || p.waiting.Front() != t.place {
 		if !t.until.IsZero() { // it came back, but others are inside again
 			t.ready, t.until = make(chan struct{}), time.Time{}

@@ -33,7 +33,7 @@ func TestProcess(t *testing.T) {
 	t.Parallel()
 	enter := func(t *testing.T, p *solo.Process) (leave func()) {
 		t.Helper()
-		if wait := p.Enter(); wait != nil {
+		if alone, wait := p.Enter("n"); wait != nil || alone {
 			t.Fatal("a run was not let in")
 		}
 		return p.Leave
@@ -53,7 +53,7 @@ func TestProcess(t *testing.T) {
 		if wait := p.Alone("x", always); wait != nil {
 			t.Fatal("it was not let in")
 		}
-		if wait := p.Enter(); !open(wait) || p.Closed() == nil {
+		if _, wait := p.Enter("n"); !open(wait) || p.Closed() == nil {
 			t.Fatal("another was let in beside it")
 		}
 		second := p.Alone("y", always)
@@ -61,7 +61,7 @@ func TestProcess(t *testing.T) {
 			t.Fatal("a second one was let in beside it")
 		}
 		time.Sleep(time.Hour) // however long it takes
-		wait := p.Enter()
+		_, wait := p.Enter("n")
 		if !open(wait) {
 			t.Fatal("another was let in beside it")
 		}
@@ -74,7 +74,7 @@ func TestProcess(t *testing.T) {
 		var p solo.Process
 		a, b := enter(t, &p), enter(t, &p)
 		ready := p.Alone("x", always)
-		if p.Enter() == nil {
+		if _, wait := p.Enter("n"); wait == nil {
 			t.Error("a newcomer was let in")
 		}
 		a()
@@ -85,7 +85,7 @@ func TestProcess(t *testing.T) {
 		if open(ready) {
 			t.Error("it was not told that it is alone")
 		}
-		if p.Enter() == nil {
+		if _, wait := p.Enter("n"); wait == nil {
 			t.Error("a newcomer was let in before it")
 		}
 		if p.Alone("x", always) != nil {
@@ -94,11 +94,32 @@ func TestProcess(t *testing.T) {
 		p.Leave()
 		enter(t, &p)()
 	})
+	bubble(t, "one that stands in the line enters alone", func(t *testing.T) {
+		var p solo.Process
+		a := enter(t, &p)
+		ready := p.Alone("x", always)
+		if _, wait := p.Enter("x"); wait != ready {
+			t.Error("it lost its place")
+		}
+		a()
+		<-ready
+		if alone, wait := p.Enter("x"); !alone || wait != nil {
+			t.Error("it was not let in alone")
+		}
+		if _, wait := p.Enter("n"); wait == nil {
+			t.Error("another was let in beside it")
+		}
+		p.Leave()
+		if alone, wait := p.Enter("x"); alone || wait != nil {
+			t.Error("its next run is no ordinary one")
+		}
+		p.Leave()
+	})
 	bubble(t, "long runs keep newcomers out for no more than a minute at a time", func(t *testing.T) {
 		var p solo.Process
 		long := enter(t, &p) // hangs
 		ready := p.Alone("x", always)
-		wait := p.Enter()
+		_, wait := p.Enter("n")
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		if open(wait) {
@@ -145,7 +166,7 @@ func TestProcess(t *testing.T) {
 		a := enter(t, &p)
 		gone := false
 		p.Alone("x", func() bool { return !gone })
-		if p.Enter() == nil {
+		if _, wait := p.Enter("n"); wait == nil {
 			t.Error("a newcomer was let in")
 		}
 		gone = true
@@ -182,7 +203,7 @@ func TestProcess(t *testing.T) {
 		for range 20 {
 			wg.Go(func() {
 				for end := time.Now().Add(40 * time.Second); time.Now().Before(end); {
-					if wait := p.Enter(); wait != nil {
+					if _, wait := p.Enter("n"); wait != nil {
 						<-wait
 						continue
 					}
@@ -217,7 +238,7 @@ func TestOneIsAlone(t *testing.T) {
 		wg.Go(func() {
 			for i := range 40 {
 				wantsAlone := n < 2
-				ask := p.Enter
+				ask := func() <-chan struct{} { _, wait := p.Enter("n"); return wait }
 				if wantsAlone {
 					ask = func() <-chan struct{} { return p.Alone(fmt.Sprint(n, ".", i), always) }
 				}
