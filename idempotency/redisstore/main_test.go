@@ -23,6 +23,13 @@ var server struct {
 
 func TestMain(m *testing.M) {
 	redis.SetLogger(silent{}) // tests cut connections on purpose
+	if queue := os.Getenv(workerVariable); queue != "" {
+		if err := work(queue); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	stop := startServer()
 	code := m.Run()
 	stop()
