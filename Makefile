@@ -51,15 +51,20 @@ lint: $(LINT) ## Check format and style; builds golangci-lint into bin/ the firs
 	$(LINT) run ./...
 
 .PHONY: bench
-bench: ## Measure the runtime against a hand-written SDK loop, and what idempotency adds (takes minutes)
+bench: ## Measure the runtime against a hand-written SDK loop, what idempotency adds, and sending (takes minutes)
 	@scripts/setup redis-server
 	go run ./internal/bench dedup
+	go run ./internal/bench send
 	go run ./internal/bench
 
 .PHONY: chaos
 chaos: ## Kill, stop and cut off real worker processes and a real redis-server under 200,000 messages, and write docs/chaos.md; CHAOSFLAGS="-messages 1000000" for more
 	@scripts/setup redis-server
 	go run ./internal/chaos -report docs/chaos.md $(CHAOSFLAGS)
+
+.PHONY: million
+million: ## Send a million messages through failing entries, throttles and lost replies, and hold each result against the queue (minutes)
+	go test ./producer -run TestMillion -v -timeout 1h -sends 1000000
 
 .PHONY: fuzz
 fuzz: ## Fuzz every target for FUZZTIME each (default 5s)

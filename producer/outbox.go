@@ -38,6 +38,8 @@ type outbox struct {
 	closed  bool          // nothing more is taken
 	dead    bool          // nothing is tried again
 	idle    chan struct{} // closed when nothing is pending; nil when nobody waits
+	timer   *time.Timer   // rings when the oldest of the items may be out of time
+	rings   time.Time     // when; zero where it is not set
 }
 
 // lane is the messages of one group in their order. The first is queued, flying or
@@ -59,11 +61,12 @@ const (
 
 // item is one message on its way. Fields below mu are guarded by outbox.mu.
 type item struct {
-	msg   Message
-	size  int
-	taken time.Time // where hooks ask for it
-	lane  *lane
-	done  chan struct{} // closed when result stands
+	msg      Message
+	size     int
+	taken    time.Time // where hooks ask for it
+	deadline time.Time // when its time is over
+	lane     *lane
+	done     chan struct{} // closed when result stands
 
 	// mu (of the outbox)
 	state    state
@@ -125,6 +128,9 @@ func (o *outbox) add(it *item) bool {
 		l.items = append(l.items, it)
 	}
 	first := it.state == queued
+	if o.rings.IsZero() || it.deadline.Before(o.rings) {
+		o.arm(it.deadline)
+	}
 	o.mu.Unlock()
 	if first {
 		o.batcher.Add(it)
@@ -132,16 +138,52 @@ func (o *outbox) add(it *item) bool {
 	return true
 }
 
-// await waits for the result of an item, as long as w does.
-func (o *outbox) await(ctx context.Context, w *waiter, it *item) Result {
-	if gone := w.wait(ctx, it.done, nil); gone != nil {
-		var after settling
-		o.mu.Lock()
-		o.abandon(it, gone, &after)
-		o.mu.Unlock()
-		after.do(o)
+// arm sets the timer. One serves all: with one Timeout for all they run out of time
+// in about the order in which they came. Call with mu held.
+func (o *outbox) arm(at time.Time) {
+	o.rings = at
+	if o.timer == nil {
+		o.timer = time.AfterFunc(time.Until(at), o.expire)
+		return
 	}
-	<-it.done
+	o.timer.Reset(time.Until(at))
+}
+
+// expire gives up on what is out of time.
+func (o *outbox) expire() {
+	var after settling
+	o.mu.Lock()
+	now, next := time.Now(), time.Time{}
+	for it := o.items.next; it != &o.items; {
+		following := it.next
+		switch {
+		case it.left:
+		case !it.deadline.After(now):
+			o.abandon(it, o.p.timeout(), &after)
+		case next.IsZero() || it.deadline.Before(next):
+			next = it.deadline
+		}
+		it = following
+	}
+	if o.rings = next; !next.IsZero() {
+		o.arm(next)
+	}
+	o.mu.Unlock()
+	after.do(o)
+}
+
+// await waits for the result of an item until ctx ends.
+func (o *outbox) await(ctx context.Context, it *item) Result {
+	select {
+	case <-it.done:
+		return it.result
+	case <-ctx.Done():
+	}
+	var after settling
+	o.mu.Lock()
+	o.abandon(it, context.Cause(ctx), &after)
+	o.mu.Unlock()
+	after.do(o)
 	return it.result
 }
 
@@ -293,7 +335,7 @@ func (o *outbox) send(items []*item, results []Result) error {
 // sort goes through the answers to a request: what was accepted or refused is over,
 // the rest is tried again, together, after one wait.
 func (o *outbox) sort(items []*item, results []Result) {
-	var after settling
+	after := settling{told: make([]*item, 0, len(items))}
 	var again []*item
 	var wait time.Duration
 	o.mu.Lock()
@@ -375,6 +417,11 @@ func (o *outbox) close(ctx context.Context) error {
 		<-idle
 	}
 	o.cutCalls() // nothing is under way: this only frees its context
+	o.mu.Lock()
+	if o.timer != nil {
+		o.timer.Stop()
+	}
+	o.mu.Unlock()
 	return errors.Join(err, <-flushed, o.batcher.Close(context.WithoutCancel(ctx)))
 }
 

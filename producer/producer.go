@@ -90,19 +90,27 @@ func New(client any, target string, cfg Config) (*Producer, error) {
 // *TargetError or what the service answered.
 //
 // When ctx ends, a message that is not under way is not sent any more.
-func (p *Producer) Send(ctx context.Context, m Message) error { return p.chain.Send(ctx, &m) }
+func (p *Producer) Send(ctx context.Context, m Message) error {
+	if len(p.cfg.Middleware) == 0 {
+		it, err := p.take(ctx, time.Now().Add(p.cfg.Timeout), &m)
+		if err != nil {
+			return err
+		}
+		return p.box.Load().await(ctx, it).Err
+	}
+	wrapped := m // not m itself, which stays off the heap above
+	return p.chain.Send(ctx, &wrapped)
+}
 
 // deliver is the innermost Sender.
 func (p *Producer) deliver(ctx context.Context, m *Message) error {
-	w := p.newWaiter()
-	defer w.stop()
 	t := ticketFrom(ctx)
-	it, err := p.take(ctx, w, m)
+	it, err := p.take(ctx, time.Now().Add(p.cfg.Timeout), m)
 	t.enter()
 	if err != nil {
 		return err
 	}
-	r := p.box.Load().await(ctx, w, it)
+	r := p.box.Load().await(ctx, it)
 	if t != nil {
 		t.result = r
 	}
@@ -133,15 +141,14 @@ func (p *Producer) SendBatch(ctx context.Context, msgs []Message) ([]Result, err
 }
 
 func (p *Producer) sendAll(ctx context.Context, msgs []Message, results []Result) {
-	w := p.newWaiter()
-	defer w.stop()
+	end := time.Now().Add(p.cfg.Timeout)
 	items := make([]*item, len(msgs))
 	for i := range msgs {
-		items[i], results[i].Err = p.take(ctx, w, &msgs[i])
+		items[i], results[i].Err = p.take(ctx, end, &msgs[i])
 	}
 	for i, it := range items {
 		if it != nil {
-			results[i] = p.box.Load().await(ctx, w, it)
+			results[i] = p.box.Load().await(ctx, it)
 		}
 	}
 }
@@ -165,21 +172,22 @@ func (p *Producer) sendEach(ctx context.Context, msgs []Message, results []Resul
 	wg.Wait()
 }
 
-// take checks a message and takes it into the outbox, when there is room.
-func (p *Producer) take(ctx context.Context, w *waiter, m *Message) (*item, error) {
+// take checks a message and takes it into the outbox, when there is room. Its time
+// is over at end.
+func (p *Producer) take(ctx context.Context, end time.Time, m *Message) (*item, error) {
 	if err := p.to.validate(m); err != nil {
 		return nil, err
 	}
 	if err := context.Cause(ctx); err != nil {
 		return nil, p.notSent(err)
 	}
-	box, err := p.open(ctx, w)
+	box, err := p.open(ctx, end)
 	if err != nil {
 		return nil, p.notSent(err)
 	}
 	full, size := p.complete(*m, p.trace(ctx, m))
 	if p.cfg.Offload != nil && size > box.offloadAbove {
-		if full, size, err = p.offload(ctx, w, full); err != nil {
+		if full, size, err = p.offload(ctx, end, full); err != nil {
 			return nil, err
 		}
 	}
@@ -187,12 +195,12 @@ func (p *Producer) take(ctx context.Context, w *waiter, m *Message) (*item, erro
 		return nil, err
 	}
 	if wait := p.budget.Acquire(int64(size)); wait != nil {
-		if err := w.wait(ctx, wait.Granted, p.closing); err != nil {
+		if err := p.await(ctx, end, wait.Granted); err != nil {
 			p.budget.Cancel(wait)
 			return nil, p.notSent(err)
 		}
 	}
-	it := &item{msg: full, size: size, done: make(chan struct{})}
+	it := &item{msg: full, size: size, deadline: end, done: make(chan struct{})}
 	if !box.add(it) {
 		p.budget.Release(1, int64(size))
 		return nil, p.notSent(ErrClosed)
@@ -203,11 +211,11 @@ func (p *Producer) take(ctx context.Context, w *waiter, m *Message) (*item, erro
 func (p *Producer) notSent(err error) error { return &SendError{Target: p.to.name, Err: err} }
 
 // offload puts the body elsewhere.
-func (p *Producer) offload(ctx context.Context, w *waiter, m Message) (Message, int, error) {
+func (p *Producer) offload(ctx context.Context, end time.Time, m Message) (Message, int, error) {
 	if len(m.Attributes) >= maxAttributes {
 		return m, 0, &MessageError{Field: "Attributes", Value: len(m.Attributes), Bound: "at most 9 with those of Key and ContentType, where the body is too large and put elsewhere"}
 	}
-	ctx, cancel := context.WithDeadline(ctx, w.end)
+	ctx, cancel := context.WithDeadlineCause(ctx, end, p.timeout())
 	defer cancel()
 	moved := holdfast.Message{Body: m.Body, Attributes: cloneWithRoom(m.Attributes, 1)}
 	if p.to.topic {
@@ -222,12 +230,12 @@ func (p *Producer) offload(ctx context.Context, w *waiter, m Message) (Message, 
 }
 
 // open returns the outbox and finds the target before that, the first time. Errors
-// that mend themselves are tried again while w waits.
-func (p *Producer) open(ctx context.Context, w *waiter) (*outbox, error) {
+// that mend themselves are tried again until end.
+func (p *Producer) open(ctx context.Context, end time.Time) (*outbox, error) {
 	if box := p.box.Load(); box != nil {
 		return box, nil
 	}
-	ctx, cancel := context.WithDeadlineCause(ctx, w.end, p.timeout())
+	ctx, cancel := context.WithDeadlineCause(ctx, end, p.timeout())
 	defer cancel()
 	select {
 	case p.opening <- struct{}{}:
@@ -314,40 +322,19 @@ func (p *Producer) timeout() error {
 	return fmt.Errorf("not sent within Config.Timeout (%v): %w", p.cfg.Timeout, context.DeadlineExceeded)
 }
 
-// waiter is how long one call of Send waits: until its context ends, Config.Timeout
-// is over, or the producer is closed. It belongs to one goroutine.
-type waiter struct {
-	p     *Producer
-	end   time.Time
-	limit *time.Timer
-	gone  error // why it waits no more
-}
-
-func (p *Producer) newWaiter() *waiter {
-	return &waiter{p: p, end: time.Now().Add(p.cfg.Timeout), limit: time.NewTimer(p.cfg.Timeout)}
-}
-
-func (w *waiter) stop() { w.limit.Stop() }
-
-// wait returns nil once ready is closed. What is ready already needs no patience.
-func (w *waiter) wait(ctx context.Context, ready, closed <-chan struct{}) error {
-	select {
-	case <-ready:
-		return nil
-	default:
-	}
-	if w.gone != nil {
-		return w.gone
-	}
+// await waits until ready is closed, ctx ends, the time is over, or the producer is
+// closed.
+func (p *Producer) await(ctx context.Context, end time.Time, ready <-chan struct{}) error {
+	limit := time.NewTimer(time.Until(end))
+	defer limit.Stop()
 	select {
 	case <-ready:
 		return nil
 	case <-ctx.Done():
-		w.gone = context.Cause(ctx)
-	case <-w.limit.C:
-		w.gone = w.p.timeout()
-	case <-closed:
-		w.gone = ErrClosed
+		return context.Cause(ctx)
+	case <-limit.C:
+		return p.timeout()
+	case <-p.closing:
+		return ErrClosed
 	}
-	return w.gone
 }

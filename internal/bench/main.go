@@ -6,6 +6,7 @@
 //	go run ./internal/bench                     the comparison
 //	go run ./internal/bench -side raw -workload "no-op handler, 0" -cpuprofile cpu.out
 //	go run ./internal/bench dedup                 what idempotency adds, on a real redis-server
+//	go run ./internal/bench send                  the producer beside a hand-written loop
 //	go run ./internal/bench replies -calls 500000
 //
 // The last form counts the replies that the SDK loses to a server as fast as the
@@ -64,6 +65,8 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) (err e
 		return stub.Main(in, out)
 	case "dedup":
 		return compareDedup(ctx, args, out)
+	case "send":
+		return compareSend(ctx, args, out)
 	case "replies":
 		fl := flag.NewFlagSet("replies", flag.ContinueOnError)
 		calls := fl.Int("calls", 500_000, "`number` of calls each way")
@@ -77,7 +80,7 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) (err e
 		defer target.Close()
 		return countLostReplies(ctx, target, *calls, out)
 	}
-	return fmt.Errorf("command %q is none of stub, dedup, replies", command)
+	return fmt.Errorf("command %q is none of stub, dedup, send, replies", command)
 }
 
 func compare(ctx context.Context, args []string, out io.Writer) (err error) {

@@ -71,6 +71,9 @@ func (s *Server) call(out []byte, req *request) reply {
 		out, n := appendSuccessful(out, req.body)
 		s.counts.extended.Add(uint64(n))
 		return ok(out)
+	case "SendMessageBatch":
+		s.counts.sendBatch.Add(1)
+		return s.sendBatch(out, req.body)
 	}
 	s.counts.other.Add(1)
 	switch string(req.target) {
@@ -91,7 +94,8 @@ func (s *Server) call(out []byte, req *request) reply {
 		if err := json.Unmarshal(req.body, &in); err != nil {
 			return failure("com.amazon.coral.service#SerializationException", err.Error())
 		}
-		return ok(appendSent(out, s.serial.Add(1), in.MessageBody))
+		s.counts.sent.Add(1)
+		return ok(appendSent(append(out, '{'), s.serial.Add(1), in.MessageBody))
 	case "GetQueueUrl":
 		return ok(append(out, `{"QueueUrl":"`+s.QueueURL()+`"}`...))
 	case "GetQueueAttributes":
@@ -222,9 +226,32 @@ func appendSuccessful(out, in []byte) (body []byte, entries int) {
 
 func ownHandle(in []byte) bool { return bytes.Contains(in, handlePrefix) }
 
+// sendBatch takes all entries of a SendMessageBatch.
+func (s *Server) sendBatch(out, in []byte) reply {
+	var batch struct {
+		Entries []struct{ ID, MessageBody string }
+	}
+	if err := json.Unmarshal(in, &batch); err != nil {
+		return failure("com.amazon.coral.service#SerializationException", err.Error())
+	}
+	s.counts.sent.Add(uint64(len(batch.Entries)))
+	out = append(out, `{"Failed":[],"Successful":[`...)
+	for i, e := range batch.Entries {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = append(out, `{"Id":"`...)
+		out = append(out, e.ID...)
+		out = append(out, `",`...)
+		out = appendSent(out, s.serial.Add(1), e.MessageBody)
+	}
+	return ok(append(out, "]}"...))
+}
+
+// appendSent appends what SQS tells of one message, and the brace behind it.
 func appendSent(out []byte, serial uint64, messageBody string) []byte {
 	sum := md5.Sum([]byte(messageBody))
-	out = append(out, `{"MessageId":"`...)
+	out = append(out, `"MessageId":"`...)
 	out = appendUUID(out, serial)
 	out = append(out, `","MD5OfMessageBody":"`...)
 	out = hex.AppendEncode(out, sum[:])

@@ -10,18 +10,18 @@ import (
 
 // Counts is what the stub was asked for since its last reset.
 type Counts struct {
-	// Receive, DeleteBatch and VisibilityBatch count requests of these actions;
-	// Other counts those of all other actions.
-	Receive, DeleteBatch, VisibilityBatch, Other uint64
-	// Received, Deleted and Extended count messages.
-	Received, Deleted, Extended uint64
+	// Receive, DeleteBatch, VisibilityBatch and SendBatch count requests of these
+	// actions; Other counts those of all other actions.
+	Receive, DeleteBatch, VisibilityBatch, SendBatch, Other uint64
+	// Received, Deleted, Extended and Sent count messages.
+	Received, Deleted, Extended, Sent uint64
 	// Connections counts the connections accepted.
 	Connections uint64
 }
 
 // Requests is the number of requests of all actions.
 func (c Counts) Requests() uint64 {
-	return c.Receive + c.DeleteBatch + c.VisibilityBatch + c.Other
+	return c.Receive + c.DeleteBatch + c.VisibilityBatch + c.SendBatch + c.Other
 }
 
 // Settings is what a benchmark sets on the stub.
@@ -33,23 +33,23 @@ type Settings struct {
 }
 
 type counters struct {
-	receive, deleteBatch, visibilityBatch, other atomic.Uint64
-	received, deleted, extended                  atomic.Uint64
-	connections                                  atomic.Uint64
+	receive, deleteBatch, visibilityBatch, sendBatch, other atomic.Uint64
+	received, deleted, extended, sent                       atomic.Uint64
+	connections                                             atomic.Uint64
 }
 
 func (c *counters) all() []*atomic.Uint64 {
 	return []*atomic.Uint64{
-		&c.receive, &c.deleteBatch, &c.visibilityBatch, &c.other,
-		&c.received, &c.deleted, &c.extended, &c.connections,
+		&c.receive, &c.deleteBatch, &c.visibilityBatch, &c.sendBatch, &c.other,
+		&c.received, &c.deleted, &c.extended, &c.sent, &c.connections,
 	}
 }
 
 func (c *counters) snapshot() Counts {
 	return Counts{
 		Receive: c.receive.Load(), DeleteBatch: c.deleteBatch.Load(),
-		VisibilityBatch: c.visibilityBatch.Load(), Other: c.other.Load(),
-		Received: c.received.Load(), Deleted: c.deleted.Load(), Extended: c.extended.Load(),
+		VisibilityBatch: c.visibilityBatch.Load(), SendBatch: c.sendBatch.Load(), Other: c.other.Load(),
+		Received: c.received.Load(), Deleted: c.deleted.Load(), Extended: c.extended.Load(), Sent: c.sent.Load(),
 		Connections: c.connections.Load(),
 	}
 }
