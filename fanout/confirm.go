@@ -65,7 +65,7 @@ func (c *Confirmation) Validate() error {
 // Confirm implements holdfast.Confirmer.
 func (c *Confirmation) Confirm(ctx context.Context, m *holdfast.Message) (confirmed bool, err error) {
 	var in struct{ Type, TopicArn, Token string }
-	if err := json.Unmarshal([]byte(m.Body), &in); err != nil || in.Type != "SubscriptionConfirmation" || !slices.Contains(c.topics, in.TopicArn) {
+	if json.Unmarshal([]byte(m.Body), &in) != nil || in.Type != "SubscriptionConfirmation" || !slices.Contains(c.topics, in.TopicArn) {
 		return false, nil
 	}
 	topic, _ := parseARN(in.TopicArn) // Validate has seen it

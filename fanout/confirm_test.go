@@ -36,11 +36,11 @@ func theirs(t *testing.T, srv *sqstest.Server, queue *sqstest.Queue) *sns.Client
 	return n
 }
 
-// consume runs a consumer for a while and returns what its handler saw.
-func consume(t *testing.T, srv *sqstest.Server, queue string, d time.Duration, cfg consumer.Config) (seen []string) {
+// consume runs a consumer of billing for a while and returns what its handler saw.
+func consume(t *testing.T, srv *sqstest.Server, d time.Duration, cfg consumer.Config) (seen []string) {
 	t.Helper()
 	got := make(chan string, 100)
-	c, err := consumer.New(srv.SQS(), queue, holdfast.HandlerFunc(func(_ context.Context, m *holdfast.Message) error {
+	c, err := consumer.New(srv.SQS(), "billing", holdfast.HandlerFunc(func(_ context.Context, m *holdfast.Message) error {
 		got <- m.Body
 		return nil
 	}), cfg)
@@ -91,7 +91,7 @@ func confirmListed(t *testing.T) {
 		q := srv.Queue(t, "billing")
 		n := theirs(t, srv, q)
 		mw := []holdfast.Middleware{fanout.Confirm(srv.SNS(), "arn:aws:sns:us-east-1:000000000000:x", theirsARN)}
-		if seen := consume(t, srv, "billing", time.Minute, consumer.Config{Middleware: mw}); len(seen) != 0 {
+		if seen := consume(t, srv, time.Minute, consumer.Config{Middleware: mw}); len(seen) != 0 {
 			t.Errorf("a handler saw %q", seen)
 		}
 		if left, dead := q.Messages(), srv.Queue(t, "billing-dlq").Messages(); len(left)+len(dead) != 0 {
@@ -100,7 +100,7 @@ func confirmListed(t *testing.T) {
 		if _, err := n.Publish(t.Context(), &sns.PublishInput{TopicArn: aws.String(theirsARN), Message: aws.String("work")}); err != nil {
 			t.Fatal(err)
 		}
-		if seen := consume(t, srv, "billing", time.Minute, consumer.Config{Middleware: mw}); len(seen) != 1 || seen[0] != "work" {
+		if seen := consume(t, srv, time.Minute, consumer.Config{Middleware: mw}); len(seen) != 1 || seen[0] != "work" {
 			t.Errorf("a handler saw %q, want what was published", seen)
 		}
 	})
@@ -112,7 +112,7 @@ func confirmOther(t *testing.T) {
 		apply(t, srv, withTheirs(), fanout.Config{PolicySpread: -1})
 		theirs(t, srv, srv.Queue(t, "billing"))
 		mw := []holdfast.Middleware{fanout.Confirm(srv.SNS(), ordersARN)}
-		if seen := consume(t, srv, "billing", time.Minute, consumer.Config{Middleware: mw}); len(seen) != 0 {
+		if seen := consume(t, srv, time.Minute, consumer.Config{Middleware: mw}); len(seen) != 0 {
 			t.Errorf("a handler saw %q", seen)
 		}
 		dead := confirmationsIn(srv.Queue(t, "billing-dlq"))
@@ -128,7 +128,7 @@ func confirmForged(t *testing.T) {
 		apply(t, srv, small(), fanout.Config{PolicySpread: -1})
 		srv.Queue(t, "billing").Send(t, fmt.Sprintf(`{"Type":"SubscriptionConfirmation","MessageId":"1","TopicArn":%q,"Message":"x","Token":"made up","SubscribeURL":"http://169.254.169.254/"}`, ordersARN))
 		mw := []holdfast.Middleware{fanout.Confirm(srv.SNS(), ordersARN)}
-		if seen := consume(t, srv, "billing", time.Minute, consumer.Config{Middleware: mw}); len(seen) != 0 {
+		if seen := consume(t, srv, time.Minute, consumer.Config{Middleware: mw}); len(seen) != 0 {
 			t.Errorf("a handler saw %q", seen)
 		}
 		dead := confirmationsIn(srv.Queue(t, "billing-dlq"))
@@ -145,7 +145,7 @@ func confirmOutage(t *testing.T) {
 		theirs(t, srv, srv.Queue(t, "billing"))
 		down := srv.Fail("ConfirmSubscription", sqstest.Internal500, sqstest.Times(5))
 		mw := []holdfast.Middleware{fanout.Confirm(srv.SNS(), theirsARN)}
-		consume(t, srv, "billing", 5*time.Minute, consumer.Config{Middleware: mw})
+		consume(t, srv, 5*time.Minute, consumer.Config{Middleware: mw})
 		if left, dead := srv.Queue(t, "billing").Messages(), srv.Queue(t, "billing-dlq").Messages(); down.Hits() != 5 || len(left)+len(dead) != 0 {
 			t.Errorf("%d failures, %d left, %d dead-lettered", down.Hits(), len(left), len(dead))
 		}

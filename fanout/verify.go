@@ -210,7 +210,7 @@ func (v *verifier) foreign(p *probe) {
 			return o.topic == w.topic && o.queue.String() == s.endpoint && s.protocol == "sqs"
 		})
 		if !declared {
-			p.fails(CauseNotProbed, fmt.Sprintf("%s is subscribed too and would get the probe: set Foreign", s.endpoint))
+			p.fails(CauseNotProbed, s.endpoint+" is subscribed too and would get the probe: set Foreign")
 		}
 	}
 	if p.failed != nil && len(p.suspects) > 0 && p.suspects[0].cause != CauseKMS {

@@ -256,7 +256,7 @@ func verifyBusy(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			seen = consume(t, srv, "billing", 20*time.Second, consumer.Config{})
+			seen = consume(t, srv, 20*time.Second, consumer.Config{})
 		}()
 		q.SendN(t, 50)
 		r = verify(t, srv, small(), fanout.VerifyConfig{})
@@ -296,7 +296,7 @@ func verifyForged(t *testing.T) {
 		q, dead := srv.Queue(t, "billing"), srv.Queue(t, "billing-dlq")
 		q.Send(t, "real work", sqstest.StringAttribute("holdfast-probe", "AAAAAAAAAAAAAAAAAAAAAAAAAA"))
 		// Workers keep it from handlers, and keep it.
-		if seen := consume(t, srv, "billing", 30*time.Second, consumer.Config{}); len(seen) != 0 {
+		if seen := consume(t, srv, 30*time.Second, consumer.Config{}); len(seen) != 0 {
 			t.Errorf("a handler saw %q", seen)
 		}
 		held := dead.Messages()

@@ -39,7 +39,7 @@ func newWorkers(b *backend, t fanout.Topology, books []*book, logger *slog.Logge
 			MissingKey: idempotency.DeriveKey, // what has no id is no order: it shall run, and fail to decode
 		})
 		c, err := consumer.New(b.sqs, q.Name, handlers[i], consumer.Config{
-			Middleware: []holdfast.Middleware{once},
+			Middleware:  []holdfast.Middleware{once},
 			Concurrency: 8, // the Redis in the process is a small one
 			// Only what comes from our topic is unwrapped.
 			Topics: []string{b.topicARN(t)},
