@@ -17,16 +17,8 @@ import (
 const CauseAttribute = "holdfast-cause"
 
 // The causes, as hooks and the cause attribute tell them.
-const (
-	causePermanent    = "permanent"
-	causeUndecodable  = "undecodable"
-	causeNoRoute      = "no-route"
-	causeExhausted    = "exhausted"
-	causeRetention    = "retention"
-	causeConfirmation = "subscription-confirmation"
-	causeMaxAge       = "max-age"
-	causeProbe        = "probe" // of fanout.Verify
-)
+const causePermanent, causeUndecodable, causeNoRoute, causeExhausted = "permanent", "undecodable", "no-route", "exhausted"
+const causeRetention, causeConfirmation, causeMaxAge, causeProbe = "retention", "subscription-confirmation", "max-age", "probe"
 
 // ErrNoDeadLetterQueue is the Err of a DeadLetteredEvent for a message that
 // should be dead-lettered where the queue has no redrive policy. The message is

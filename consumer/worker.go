@@ -78,9 +78,7 @@ func (w *worker) handle(h *hold) (err error) {
 			err = &holdfast.PanicError{Value: v, Stack: debug.Stack()}
 		}
 	}()
-	if h.noWork != nil {
-		err = envelope.Answer(ctx, h.noWork, &h.msg, d.cfg.Middleware)
-	} else {
+	if err = envelope.Answer(ctx, h.noWork, &h.msg, d.cfg.Middleware); h.noWork == nil {
 		err = d.c.chain.Handle(holdfast.NewContext(ctx, &h.msg, h), &h.msg)
 	}
 	tryOut(err)
