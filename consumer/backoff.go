@@ -35,7 +35,7 @@ func (d *dispatcher) judge(h *hold, err error, now time.Time) settlement {
 	verb := holdfast.Verb(err)
 	park, refused := verb.(*holdfast.ParkError)
 	if refused {
-		if park.Ready != nil && d.mayPark(h, now) {
+		if park.Ready != nil && (d.mayPark(h, now) || d.makeRoom(h, now)) {
 			return waitFor(park.Ready, err)
 		}
 		if d.stopped || d.draining {
@@ -156,7 +156,30 @@ func (d *dispatcher) pastRetention(h *hold, then time.Time) bool {
 
 // mayPark tells whether h can wait without a slot. Call with mu held.
 func (d *dispatcher) mayPark(h *hold, now time.Time) bool {
-	return !d.stopped && !d.draining &&
-		d.n[parked] < d.cfg.MaxParked && d.bytes < d.cfg.HeldBytes &&
-		h.lost == nil && h.limit.Sub(now) > d.cfg.Visibility && !d.pastRetention(h, now)
+	room := !d.stopped && !d.draining && d.n[parked] < d.cfg.MaxParked && d.bytes < d.cfg.HeldBytes
+	return room && h.lost == nil && h.limit.Sub(now) > d.cfg.Visibility && !d.pastRetention(h, now)
+}
+
+// makeRoom lets h be parked, for which another receive may be the last, in place of a
+// parked message that can afford one: that takes its fallback. Call with mu held.
+func (d *dispatcher) makeRoom(h *hold, now time.Time) bool {
+	endangered := d.c.source().MaxReceiveCount - 1
+	if d.fifo || h.receives < endangered || d.n[parked] < d.cfg.MaxParked {
+		return false
+	}
+	out, fallback := h, error(nil)
+	for _, other := range d.held {
+		park, ok := holdfast.Verb(other.change.err).(*holdfast.ParkError)
+		if !ok || other.state != parked || other.receives >= min(out.receives, endangered) {
+			continue
+		}
+		if retry, ok := holdfast.Verb(park.Fallback).(*holdfast.RetryAfterError); ok {
+			out, fallback = other, retry
+		}
+	}
+	if out == h {
+		return false
+	}
+	d.c.wg.Go(d.apply(out, d.judgeFailure(out, fallback, fallback, now)))
+	return d.mayPark(h, now)
 }

@@ -23,6 +23,7 @@ func TestPark(t *testing.T) {
 	t.Run("lets ready messages run before all others", parkedGoFirst)
 	t.Run("keeps a FIFO group waiting", parkedHead)
 	t.Run("takes its fallback where MaxParked is full, and says so", parkFull)
+	t.Run("makes room for a message that cannot afford another receive", parkEndangered)
 	t.Run("takes its fallback where nothing can be parked", parkRefused)
 	t.Run("takes its fallback where HeldBytes is full", parkBytes)
 	t.Run("takes its fallback near the end of the 12 hours", parkNearLimit)
@@ -213,6 +214,50 @@ func parkFull(t *testing.T) {
 		for _, id := range ids {
 			if got := q.Receives(id); got > 2 {
 				t.Errorf("%s was received %d times, want at most twice", id, got)
+			}
+		}
+	})
+}
+
+func parkEndangered(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		srv := sqstest.New(t)
+		q := srv.Queue(t, "orders", sqstest.DLQ(5))
+		ready := make(chan struct{})
+		var rec told
+		r := start(t, srv, q, handle(func(ctx context.Context, m *holdfast.Message) error {
+			switch {
+			case isClosed(ready):
+				return nil
+			case m.Body == "endangered" && m.ReceiveCount < 4, m.Body == "worn" && m.ReceiveCount < 2:
+				return holdfast.RetryAfter(time.Second, errTest)
+			}
+			return holdfast.Park(ready, holdfast.RetryAfter(time.Minute, errTest))
+		}), consumer.Config{MaxParked: 3, Hooks: rec.hooks()})
+		worn := q.Send(t, "worn")
+		time.Sleep(5 * time.Second)
+		fresh := q.SendN(t, 2)
+		time.Sleep(5 * time.Second)
+		endangered := []string{q.Send(t, "endangered"), q.Send(t, "endangered")}
+		time.Sleep(30 * time.Second)
+		synctest.Wait()
+		if s := r.Stats(); s.Parked != 3 {
+			t.Errorf("%d parked, want MaxParked", s.Parked)
+		}
+		gone := map[string]bool{}
+		for _, e := range rec.retried() {
+			if e.Delay == time.Minute {
+				gone[e.Message.ID] = true
+			}
+		}
+		if want := map[string]bool{fresh[0]: true, fresh[1]: true}; !cmp.Equal(gone, want) {
+			t.Errorf("%v took their fallback, want those with the fewest receives, %v", gone, want)
+		}
+		close(ready)
+		until(t, 5*time.Minute, "all is done", empty(q))
+		for id, want := range map[string]int{endangered[0]: 4, endangered[1]: 4, worn: 2, fresh[0]: 2, fresh[1]: 2} {
+			if n := q.Receives(id); n != want {
+				t.Errorf("%s was received %d times, want %d", id, n, want)
 			}
 		}
 	})

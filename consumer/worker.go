@@ -10,6 +10,7 @@ import (
 	"github.com/holdfast-go/holdfast"
 	"github.com/holdfast-go/holdfast/internal/envelope"
 	"github.com/holdfast-go/holdfast/internal/routine"
+	"github.com/holdfast-go/holdfast/internal/tryout"
 )
 
 // worker is one goroutine that runs handlers. Workers are started as slots are
@@ -81,23 +82,9 @@ func (w *worker) handle(h *hold) (err error) {
 	if err = envelope.Answer(ctx, h.noWork, &h.msg, d.cfg.Middleware); h.noWork == nil {
 		err = d.c.chain.Handle(holdfast.NewContext(ctx, &h.msg, h), &h.msg)
 	}
-	tryOut(err)
+	tryout.Error(err)
 	returned = true
 	return err
-}
-
-// tryOut uses err as the runtime will, while a panic still counts as the handler's:
-// the methods of a nil pointer that was returned as an error mostly panic.
-func tryOut(err error) {
-	if err == nil {
-		return
-	}
-	_ = err.Error()
-	_ = errors.Is(err, holdfast.ErrLeaseLost)
-	_ = errors.As(err, new(*holdfast.PanicError))
-	if park, ok := holdfast.Verb(err).(*holdfast.ParkError); ok {
-		tryOut(park.Fallback)
-	}
 }
 
 // finished decides what becomes of h, gets that under way, and returns the
