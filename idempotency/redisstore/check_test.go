@@ -320,3 +320,40 @@ func TestProbeNeedsNoOtherPermission(t *testing.T) {
 		t.Errorf("after a claim the probe returned %v", err)
 	}
 }
+
+// TestUserMayDoNoMoreThanItMust: the permissions of the package documentation, less
+// those that it calls better.
+func TestUserMayDoNoMoreThanItMust(t *testing.T) {
+	t.Parallel()
+	p := start(t)
+	admin := p.client()
+	defer admin.Close()
+	if err := admin.Do(t.Context(), "acl", "setuser", "worker", "on", ">secret", "~hf:*", "-@all", "+@connection",
+		"+evalsha", "+eval", "+get", "+set", "+del", "+pttl", "+time").Err(); err != nil {
+		t.Fatal(err)
+	}
+	o := advised(p.addr)
+	o.Username, o.Password = "worker", "secret"
+	store := redisstore.New(newClient(t, o))
+	if err := store.Start(t.Context(), queue); err != nil {
+		t.Fatal(err)
+	}
+	r := request("hf:orders:k", "t")
+	claim, err := store.Claim(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Complete(t.Context(), complete(r, claim)); err != nil {
+		t.Error(err)
+	}
+	if got, err := store.Poll(t.Context(), []string{r.Key}); err != nil || got[0].State != idempotency.StateCompleted {
+		t.Errorf("polled %v, %v", got, err)
+	}
+	if err := store.Probe(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if existed, err := store.Forget(t.Context(), r.Key); err != nil || !existed {
+		t.Errorf("forgot %v, %v", existed, err)
+	}
+	findings(t, store, "eviction-policy-unknown warning")
+}

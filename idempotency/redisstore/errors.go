@@ -73,7 +73,7 @@ func code(err error) string {
 		return word
 	}
 	if strings.HasPrefix(rest, "max number of clients") {
-		return "LOADING"
+		return "BUSY" // it has no word of its own
 	}
 	if _, inner, ok := strings.Cut(rest, ": -"); ok {
 		word, _, _ = strings.Cut(inner, " ")

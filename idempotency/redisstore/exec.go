@@ -24,8 +24,8 @@ func (l *lane) exec(ctx context.Context, calls []*op, load scriptSet) (waited bo
 		o.SetErr(nil)
 		o.sends++
 		// The cluster client would load a script into some node, not into the one
-		// where it lacks.
-		o.inFull(l.client == nil)
+		// where it lacks; and a user may be forbidden to load any.
+		o.inFull(l.client == nil || o.sends == maxSends)
 		durable = durable || o.durable
 		if o.asking {
 			cmds = append(cmds, redis.NewStatusCmd(ctx, "asking"))

@@ -8,3 +8,7 @@ func ReadReply(reply, allowed string) (idempotency.Class, int64, error) {
 	class, n := f.class(allowed), f.number()
 	return class, n, f.err
 }
+
+// ClaimScript and CompleteScript are for measuring what they cost without a Store.
+func ClaimScript() string    { return claimScript.source }
+func CompleteScript() string { return completeScript.source }

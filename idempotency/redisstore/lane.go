@@ -60,10 +60,10 @@ func (l *lane) idle() bool {
 
 // run sends batch after batch until the queue is empty.
 func (l *lane) run() {
-	// Workers that were woken together ask together: let them queue up first.
-	runtime.Gosched()
 	var batch []*op
 	for {
+		// Workers that were woken together ask together: let them queue up first.
+		runtime.Gosched()
 		batch = l.next(batch[:0])
 		if len(batch) == 0 || !l.fly(batch) {
 			return

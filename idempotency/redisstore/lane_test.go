@@ -50,7 +50,7 @@ func (c *linked) Write(p []byte) (int, error) {
 	if c.link.latency > 0 {
 		time.Sleep(c.link.latency)
 	}
-	if strings.Contains(string(p), "evalsha") && c.link.cuts.Add(-1) >= 0 {
+	if strings.Contains(string(p), "eval") && c.link.cuts.Add(-1) >= 0 {
 		c.cut.Store(true)
 	}
 	return c.Conn.Write(p)

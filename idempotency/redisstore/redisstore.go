@@ -24,15 +24,20 @@
 //	redis.NewClient(&redis.Options{
 //		Addr:                  "localhost:6379",
 //		DialTimeout:           time.Second,
+//		DialerRetries:         1,
 //		ReadTimeout:           500 * time.Millisecond,
 //		WriteTimeout:          500 * time.Millisecond,
 //		PoolTimeout:           time.Second,
-//		MaxRetries:            1,
 //		ContextTimeoutEnabled: true,
 //	})
 //
 // and the same for Sentinel (redis.NewFailoverClient) and for a cluster
-// (redis.NewClusterClient). Check tells what to change.
+// (redis.NewClusterClient). Check tells what to change. MaxRetries does not matter:
+// go-redis repeats none of these calls. The store does so itself, at most twice and
+// at once, where a connection broke or a server has forgotten a script.
+//
+// The user needs the commands EVALSHA, EVAL, GET, SET, DEL, PTTL and TIME on its
+// keys, better also SCRIPT LOAD, and INFO for Check; WAIT where Durability is set.
 //
 // The server must not evict keys: maxmemory-policy noeviction. All records have a
 // time to live, so that volatile-lru, the default of ElastiCache and Memorystore,
