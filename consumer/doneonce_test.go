@@ -138,7 +138,7 @@ func doneOnce(t *testing.T, messages int, store idempotency.Store) {
 	run := func() *process {
 		p := newProcess(t, srv, "")
 		once := idempotency.New(slowStore{processStore{p, ledgerStore{store, l}}}, idempotency.Config{
-			Consumer: "orders", KeyAttribute: "key", SkipPayloadCheck: true,
+			Consumer: "orders", KeyAttribute: "key", SkipPayloadCheck: true, Process: new(idempotency.Process),
 		})
 		p.run(q, handle(func(ctx context.Context, _ *holdfast.Message) error {
 			claim, _ := idempotency.FromContext(ctx)

@@ -41,7 +41,7 @@ func (h *history) start(slot int) *historyProcess {
 
 func (h *history) config(p *historyProcess) idempotency.Config {
 	return idempotency.Config{
-		Consumer: "orders", KeyAttribute: "key",
+		Consumer: "orders", KeyAttribute: "key", Process: new(idempotency.Process),
 		Hooks: idempotency.Hooks{
 			Lost: func(e idempotency.LostEvent) { h.event("%s: claim lost: %v", p.name, e.Err) },
 		},

@@ -405,7 +405,7 @@ func TestOneHolderLosesAClaim(t *testing.T) {
 					<-ctx.Done()
 					return say()
 				}), consumer.Config{Middleware: []holdfast.Middleware{
-					idempotency.New(store, idempotency.Config{Consumer: "orders"}),
+					idempotency.New(store, idempotency.Config{Consumer: "orders", Process: new(idempotency.Process)}),
 				}})
 				until(t, time.Second, "it runs", func() bool { return len(r.all()) == 1 })
 				complete := store.steal(t)
@@ -440,7 +440,7 @@ func TestOneHolderLosesAClaim(t *testing.T) {
 			store := idempotency.NewMemoryStore()
 			config := func(p *process) consumer.Config {
 				return consumer.Config{Concurrency: 1, Prefetch: 1, Middleware: []holdfast.Middleware{
-					idempotency.New(processStore{p, store}, idempotency.Config{Consumer: "orders", StrictLease: true}),
+					idempotency.New(processStore{p, store}, idempotency.Config{Consumer: "orders", StrictLease: true, Process: new(idempotency.Process)}),
 				}}
 			}
 			var r, s runLog
@@ -474,7 +474,7 @@ func TestOneHolderLosesAClaim(t *testing.T) {
 			// Every extension of the first holder fails from the start on.
 			lost := srv.FailEntries(extendAction, "ReceiptHandleIsInvalid", true, sqstest.Times(1))
 			q.Send(t, "order")
-			mw := idempotency.New(idempotency.NewMemoryStore(), idempotency.Config{Consumer: "orders"})
+			mw := idempotency.New(idempotency.NewMemoryStore(), idempotency.Config{Consumer: "orders", Process: new(idempotency.Process)})
 			cfg := consumer.Config{Concurrency: 1, Prefetch: 1, Middleware: []holdfast.Middleware{mw}}
 			var r runLog
 			h := r.of(func(ctx context.Context, _ *holdfast.Message) error { return workFor(ctx, 2*time.Minute) })
@@ -561,7 +561,7 @@ func TestOneHolderTakesOverAfterACrash(t *testing.T) {
 					store := idempotency.NewMemoryStore()
 					config := func(p *process) (cfg consumer.Config) {
 						if claims {
-							cfg.Middleware = []holdfast.Middleware{idempotency.New(processStore{p, store}, idempotency.Config{Consumer: "orders"})}
+							cfg.Middleware = []holdfast.Middleware{idempotency.New(processStore{p, store}, idempotency.Config{Consumer: "orders", Process: new(idempotency.Process)})}
 						}
 						return cfg
 					}

@@ -305,7 +305,7 @@ func (c crash) play(t *testing.T, queue string, store idempotency.Store) {
 	var l effectTimes
 	config := func(p *process) (cfg consumer.Config) {
 		if store != nil {
-			cfg.Middleware = []holdfast.Middleware{idempotency.New(processStore{p, store}, idempotency.Config{Consumer: "orders"})}
+			cfg.Middleware = []holdfast.Middleware{idempotency.New(processStore{p, store}, idempotency.Config{Consumer: "orders", Process: new(idempotency.Process)})}
 		}
 		return cfg
 	}
@@ -456,7 +456,7 @@ func TestNoLossInARowOfCrashes(t *testing.T) {
 					p := newProcess(t, srv, "")
 					var cfg consumer.Config
 					if claims {
-						cfg.Middleware = []holdfast.Middleware{idempotency.New(processStore{p, store}, idempotency.Config{Consumer: "orders"})}
+						cfg.Middleware = []holdfast.Middleware{idempotency.New(processStore{p, store}, idempotency.Config{Consumer: "orders", Process: new(idempotency.Process)})}
 					}
 					p.run(q, p.handler(succeeds, &l), cfg)
 					return p

@@ -194,6 +194,7 @@ func startWorker(t *testing.T, srv *sqstest.Server, q *sqstest.Queue, store idem
 			}
 		},
 	}
+	once.Process = new(idempotency.Process)
 	cfg.Middleware = []holdfast.Middleware{idempotency.New(w.store, once)}
 	client := srv.SQS(func(o *sqs.Options) { o.HTTPClient = w.do(srv) })
 	w.running = startWith(t, client, q, h, cfg)
@@ -274,7 +275,7 @@ func TestNoBurnByDuplicates(t *testing.T) {
 		dying := newProcess(t, srv, "")
 		first := q.Send(t, "x", key("k"))
 		once := byKey
-		once.Consumer = "orders"
+		once.Consumer, once.Process = "orders", new(idempotency.Process)
 		dying.run(q, r.of(func(ctx context.Context, _ *holdfast.Message) error { return workFor(ctx, time.Hour) }),
 			consumer.Config{Concurrency: 1, Prefetch: 1, Middleware: []holdfast.Middleware{idempotency.New(processStore{dying, store}, once)}})
 		until(t, time.Second, "it runs", func() bool { return len(r.all()) == 1 })

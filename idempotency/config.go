@@ -54,19 +54,20 @@ type Config struct {
 	// Mismatch says what happens to a mismatch. Default: RejectMismatch.
 	Mismatch Mismatch
 
-	// MaxAttempts is how many runs of a message may fail, or end its process while it
-	// runs alone, before it is dead-lettered. It should be 3 or more below the
-	// maxReceiveCount of the queue: two deaths beside others, and the receive that
-	// finds the attempts used up, are not attempts. 0 takes the default; at most 1,000.
-	// Default: maxReceiveCount - 3, but no less than 3 or maxReceiveCount itself;
-	// without a redrive policy no bound.
+	// MaxAttempts is how many runs of a message may fail, or end their process while
+	// they are alone in it, before the message is dead-lettered. It must be 3 or more
+	// below the maxReceiveCount of the queue: two deaths beside others, and the receive
+	// that finds the attempts used up, are not attempts. 0 takes the default; at most
+	// 1,000. Default: as many failures as the queue has receives, and maxReceiveCount -
+	// 3 deaths (no less than 3 or maxReceiveCount itself); without a redrive policy no
+	// bound.
 	MaxAttempts int
 	// Poison says who dead-letters a message whose attempts are used up.
 	// Default: Explicit.
 	Poison Poison
 	// Process is what runs together and would die together; a message that killed two
-	// processes runs alone in it. Only simulations of several processes in one need
-	// to set it. Default: nil, the whole program.
+	// processes runs alone in it. Only tests that play several processes in one, or run
+	// in several synctest bubbles, need to set it. Default: nil, the whole program.
 	Process *Process
 
 	// Mode says whether duplicates are suppressed or only told. Default: Enforce.

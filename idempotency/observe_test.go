@@ -102,10 +102,10 @@ func TestObserveSuppressesNothing(t *testing.T) {
 	})
 	bubble(t, "a long handler keeps its claim, a panic frees it", func(t *testing.T) {
 		b := setup(t, observing)
-		err := b.handle(t.Context(), message(), newLease(), func(context.Context, *holdfast.Message) error {
+		err := b.handle(t.Context(), message(), newLease(), func(ctx context.Context, _ *holdfast.Message) error {
 			time.Sleep(time.Hour)
 			b.state(idempotency.StateInProgress, 1)
-			if r, _ := b.memory.Poll(t.Context(), []string{b.key()}); r[0].Left <= 0 {
+			if r, _ := b.memory.Poll(ctx, []string{b.key()}); r[0].Left <= 0 {
 				t.Error("the claim lapsed")
 			}
 			return errHandler

@@ -21,7 +21,7 @@ func byBody(c *idempotency.Config) {
 }
 
 // die has a claim of message made in another process, which ends under it.
-func (b *bundle) die(token string, alone bool) idempotency.ClaimReply {
+func (b *bundle) die(token string, alone bool) {
 	b.t.Helper()
 	r := request(b.key(), token)
 	r.Alone, r.Life = alone, b.mw.LifeOf(message())
@@ -30,7 +30,6 @@ func (b *bundle) die(token string, alone bool) idempotency.ClaimReply {
 		b.t.Fatalf("claim of the process that dies: %v, %v", reply.Class, err)
 	}
 	b.lapse()
-	return reply
 }
 
 func TestPoison(t *testing.T) {
@@ -38,6 +37,7 @@ func TestPoison(t *testing.T) {
 	bubble(t, "a handler that fails each time uses up the attempts, and the last failure dead-letters", func(t *testing.T) {
 		var told []idempotency.PoisonedEvent
 		b := setup(t, alone, func(c *idempotency.Config) {
+			c.MaxAttempts = 7
 			c.Hooks.Poisoned = func(e idempotency.PoisonedEvent) { told = append(told, e) }
 		})
 		for n := 1; n <= 7; n++ { // maxReceiveCount is 10
@@ -67,6 +67,31 @@ func TestPoison(t *testing.T) {
 			t.Errorf("returned %v", err)
 		}
 	})
+	bubble(t, "unless a number is asked for, failures are left to the runtime and its last receive", func(t *testing.T) {
+		b := setup(t, alone)
+		for n := 1; n <= 10; n++ {
+			if called, err := b.run(errHandler); !called || err != errHandler {
+				t.Fatalf("attempt %d: called is %v, returned %v", n, called, err)
+			}
+		}
+		// Deaths are bounded all the same.
+		b = setup(t, alone)
+		b.die("d1", false)
+		b.die("d2", false)
+		for range 7 {
+			b.die(idempotency.NewToken(), true)
+		}
+		if called, err := b.run(nil); called || !errors.Is(err, idempotency.ErrPoison) {
+			t.Errorf("called is %v, returned %v", called, err)
+		}
+	})
+	bubble(t, "what cannot be decoded is the runtime's to tell", func(t *testing.T) {
+		b := setup(t, alone, func(c *idempotency.Config) { c.MaxAttempts = 1 })
+		undecodable := &holdfast.DecodeError{Err: errHandler}
+		if _, err := b.run(undecodable); err != error(undecodable) {
+			t.Errorf("returned %v", err)
+		}
+	})
 	bubble(t, "Native leaves the message to SQS", func(t *testing.T) {
 		b := setup(t, alone, func(c *idempotency.Config) { c.MaxAttempts, c.Poison = 2, idempotency.Native })
 		for n := 1; n <= 5; n++ {
@@ -77,7 +102,7 @@ func TestPoison(t *testing.T) {
 		b.state(idempotency.StateFree, 5)
 	})
 	bubble(t, "where the record is lost the receives are counted", func(t *testing.T) {
-		b := setup(t, alone)
+		b := setup(t, alone, func(c *idempotency.Config) { c.MaxAttempts = 7 })
 		m := message()
 		m.ReceiveCount = 7
 		err := b.handle(t.Context(), m, newLease(), func(context.Context, *holdfast.Message) error { return errHandler })
@@ -168,6 +193,7 @@ func TestAlone(t *testing.T) {
 		b.die("d2", false)
 		end := long(b, "m-2")
 		lease := newLease()
+		elsewhere := t.Context() // not under the claim
 		called, err := false, error(nil)
 		try := func() {
 			err = b.handle(t.Context(), message(), lease, func(ctx context.Context, _ *holdfast.Message) error {
@@ -181,7 +207,7 @@ func TestAlone(t *testing.T) {
 				// Newcomers wait, and nothing is received meanwhile.
 				m := message()
 				m.ID = "m-3"
-				wait := parked(t, b.handle(ctx2(t), m, newLease(), nil))
+				wait := parked(t, b.handle(elsewhere, m, newLease(), nil))
 				if reopened, why := b.mw.Closed(); reopened == nil || !errors.Is(why, idempotency.ErrAlone) {
 					t.Errorf("the gate is open: %v", why)
 				}
@@ -254,9 +280,6 @@ func TestAlone(t *testing.T) {
 		}
 	})
 }
-
-// ctx2 is a context of another message than the one that is handled.
-func ctx2(t *testing.T) context.Context { return t.Context() }
 
 func TestMismatchPolicies(t *testing.T) {
 	t.Parallel()

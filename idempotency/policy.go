@@ -2,6 +2,7 @@ package idempotency
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -242,7 +243,20 @@ func (r *run) dead(ctx context.Context, h *hold, reply ClaimReply) error {
 		ErrPoison, r.id.key, reply.Attempts-1, reply.Deaths))
 }
 
-// usedUp tells whether the failure of this run was the last that its message has.
-func (r *run) usedUp() bool {
-	return r.mw.cfg.Poison == Explicit && r.lives > 0 && r.attempts >= r.lives
+// usedUp tells whether err is the last failure that its message has. Where no number
+// was asked for, failures are left to the runtime, which dead-letters on the last
+// receive; so are bodies that cannot be decoded or have no route, always.
+func (r *run) usedUp(err error) bool {
+	if r.mw.cfg.Poison != Explicit || r.mw.cfg.MaxAttempts == 0 || r.attempts < r.lives {
+		return false
+	}
+	var decode *holdfast.DecodeError
+	var route *holdfast.RouteError
+	return !errors.As(err, &decode) && !errors.As(err, &route)
+}
+
+// isDead tells whether a message that was claimed has no attempts left. Where no
+// number was asked for, only one whose process died under it can have none.
+func (r *run) isDead(reply ClaimReply) bool {
+	return r.mw.cfg.Poison == Explicit && r.lives > 0 && reply.Attempts > r.lives && (r.mw.cfg.MaxAttempts > 0 || reply.Deaths > 0)
 }

@@ -157,7 +157,7 @@ func (r *run) work(ctx context.Context, lease holdfast.Lease, next holdfast.Hand
 	handlerCtx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	h := newHold(r, lease, reply, sent, cancel)
-	if r.lives > 0 && reply.Attempts > r.lives && r.mw.cfg.Poison == Explicit {
+	if r.isDead(reply) {
 		return r.dead(ctx, h, reply)
 	}
 	if reply.Class == ClassOwn && reply.Left <= 0 {
@@ -271,7 +271,7 @@ func (r *run) finish(ctx context.Context, h *hold, result error) error {
 	}
 	if charge == ChargeAttempt {
 		r.rest = r.backoff()
-		if r.usedUp() {
+		if r.usedUp(result) {
 			charge = ResetAttempts
 			result = holdfast.Permanent(fmt.Errorf("%w: %s: attempt %d of %d failed: %w", ErrPoison, r.id.key, r.attempts, r.lives, result))
 			r.mw.cfg.Hooks.poisoned(PoisonedEvent{Message: r.m, Key: r.id.key, Attempts: r.attempts})

@@ -256,7 +256,7 @@ func setup(t *testing.T, change ...func(*idempotency.Config)) *bundle {
 	b := &bundle{t: t, memory: idempotency.NewMemoryStore(), events: &events{}}
 	b.store = &faulty{Store: b.memory}
 	e := b.events
-	cfg := idempotency.Config{Consumer: "orders", Hooks: idempotency.Hooks{
+	cfg := idempotency.Config{Consumer: "orders", Process: new(idempotency.Process), Hooks: idempotency.Hooks{
 		Claimed:         keep(&e.mu, &e.claimed),
 		Lost:            keep(&e.mu, &e.lost),
 		RecordLost:      keep(&e.mu, &e.recordLost),

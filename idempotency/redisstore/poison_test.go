@@ -56,7 +56,7 @@ func work(queue string) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
-		fmt.Println(verb, m.Body, "attempt", claim.Attempt, "deaths", claim.Deaths, "beside", beside)
+		fmt.Fprintln(os.Stdout, verb, m.Body, "attempt", claim.Attempt, "deaths", claim.Deaths, "beside", beside)
 		if m.Body == "killer" {
 			os.Exit(killed)
 		}
