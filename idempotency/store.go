@@ -66,7 +66,8 @@ type Store interface {
 	//   - ClassLost where the record was gone and LastDeadline has passed: a newer
 	//     claim may have been lost as well, so nothing is written.
 	//   - ClassDone where the key is completed, by whomever.
-	//   - ClassStolen where the token or the fence is another, or the key is free.
+	//   - ClassStolen where the token or the fence is another, or the key is free, or
+	//     it is completed for another payload.
 	Extend(ctx context.Context, r ExtendRequest) (ExtendReply, error)
 
 	// Complete records that the work is done and answers:
@@ -77,8 +78,8 @@ type Store interface {
 	//   - ClassRestored where the record was gone: the effect has happened, so it is
 	//     recorded all the same.
 	//   - ClassDone where another token completed the key.
-	//   - ClassStolen where the token or the fence is another, or the key is free:
-	//     the message must not be deleted.
+	//   - ClassStolen where the token or the fence is another, or the key is free, or
+	//     it is completed for another payload: the message must not be deleted.
 	Complete(ctx context.Context, r CompleteRequest) (CompleteReply, error)
 
 	// Release frees the key after a run that did not complete and answers:

@@ -42,7 +42,7 @@ func claim(v *Record, now clock, r ClaimRequest) (ClaimReply, written) {
 	if v != nil {
 		// Before any look at the state: a completed key must not answer for a
 		// payload that was never worked on.
-		if r.PayloadHash != "" && v.PayloadHash != "" && r.PayloadHash != v.PayloadHash {
+		if mismatch(v, r.PayloadHash) {
 			return ClaimReply{Class: ClassMismatch, Fence: v.Fence}, written{}
 		}
 		if v.State == StateCompleted {
@@ -89,6 +89,13 @@ func claim(v *Record, now clock, r ClaimRequest) (ClaimReply, written) {
 	return holder(class, &next, now), written{record: &next, ttl: r.TTL}
 }
 
+// mismatch tells whether the record is of another payload than hash. To the holder of
+// a claim that is possible once its record was lost: what was completed under the
+// key is then not its work, and its message must not be taken for done.
+func mismatch(v *Record, hash string) bool {
+	return hash != "" && v.PayloadHash != "" && hash != v.PayloadHash
+}
+
 // holder is what is told of whoever holds the key.
 func holder(class Class, v *Record, now clock) ClaimReply {
 	return ClaimReply{
@@ -112,7 +119,7 @@ func extend(v *Record, now clock, r ExtendRequest) (ExtendReply, written) {
 		return ExtendReply{Class: ClassRestored, Fence: r.Fence, Deadline: next.Deadline},
 			written{record: &next, ttl: r.TTL}
 	}
-	if v.State == StateCompleted {
+	if v.State == StateCompleted && !mismatch(v, r.PayloadHash) {
 		return ExtendReply{Class: ClassDone, Fence: v.Fence}, written{}
 	}
 	if v.State != StateInProgress || v.Token != r.Token || v.Fence != r.Fence {
@@ -136,7 +143,7 @@ func complete(v *Record, r CompleteRequest) (CompleteReply, written) {
 		return CompleteReply{Class: ClassRestored, Fence: r.Fence}, written{record: &next, ttl: r.TTL}
 	case v.State == StateCompleted && v.Token == r.Token:
 		return CompleteReply{Class: ClassOwn, Fence: v.Fence}, written{record: v, ttl: r.TTL}
-	case v.State == StateCompleted:
+	case v.State == StateCompleted && !mismatch(v, r.PayloadHash):
 		return CompleteReply{Class: ClassDone, Fence: v.Fence}, written{}
 	case v.State != StateInProgress || v.Token != r.Token || v.Fence != r.Fence:
 		return CompleteReply{Class: ClassStolen, Fence: v.Fence}, written{}

@@ -19,7 +19,7 @@ local class, fence, attempts, deaths = 'N', 0, 0, 0
 if v then
   -- Before any look at the state: a completed key must not answer for a payload
   -- that was never worked on.
-  if phash ~= '' and v.phash ~= '' and phash ~= v.phash then return tell('M', v.fence) end
+  if mismatch(v, phash) then return tell('M', v.fence) end
   if v.s == 'C' then return tell('C', v.fence) end
   if v.s == 'P' then
     if v.token == token then

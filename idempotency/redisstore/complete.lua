@@ -12,7 +12,7 @@ if not v then
     token = token, phash = phash, life = life}, ttl)
   return tell('R', fence)
 end
-if v.s == 'C' then
+if v.s == 'C' and not mismatch(v, phash) then
   if v.token ~= token then return tell('C', v.fence) end
   -- The reply to this very completion was lost; written again for WAIT.
   save(v, ttl)

@@ -21,7 +21,7 @@ if not v then
   save(v, ttl)
   return tell('R', fence, num(v.deadline))
 end
-if v.s == 'C' then return tell('C', v.fence, '0') end
+if v.s == 'C' and not mismatch(v, phash) then return tell('C', v.fence, '0') end
 if v.s ~= 'P' or v.token ~= token or v.fence ~= fence then return tell('X', v.fence, '0') end
 
 -- A lapsed lease is extended too: nobody claimed the key since. A request that was

@@ -40,6 +40,10 @@ local function load()
   }
 end
 
+-- Whether the record is of another payload: to the holder of a claim that is possible
+-- once its record was lost, and what was completed is then not its work.
+local function mismatch(v, phash) return phash ~= '' and v.phash ~= '' and phash ~= v.phash end
+
 -- Packs a record. Fences stay text all the way: two fences are equal when their
 -- digits are.
 local function pack(v)

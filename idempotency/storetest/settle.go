@@ -18,6 +18,16 @@ var extendCases = []testCase{
 		near(t, "Left for others", s.claim(t, s.claimOf("b"), idempotency.ClassBusy).Left, time.Hour)
 		s.lives(t, 2*recordTTL)
 	}},
+	{"a completion of another payload is not the holder's, once the record was lost", func(t *testing.T, s *suite) {
+		a := s.claims(t, s.claimOf("a"), idempotency.ClassNew)
+		s.Lose(t, s.key)
+		r := s.claimOf("b")
+		r.PayloadHash = "another-hash"
+		b := s.claims(t, r, idempotency.ClassNew)
+		s.complete(t, b.completion(), idempotency.ClassOwn)
+		s.unchanged(t, func() { s.extend(t, a.extension(), idempotency.ClassStolen) })
+		s.unchanged(t, func() { s.complete(t, a.completion(), idempotency.ClassStolen) })
+	}},
 	{"an extension that arrives behind a later one does not shorten the lease", func(t *testing.T, s *suite) {
 		// Its caller gave it up and was promised more since.
 		a := s.claims(t, s.claimOf("a"), idempotency.ClassNew)
