@@ -23,7 +23,7 @@ var (
 	clocks     = suite{pkg: "./idempotency", run: "^TestDeadlineHeedsBothClocks$"}
 	outcomes   = suite{pkg: "./idempotency", run: "^(TestHandlerOutcomes|TestClaimReplies|TestUnrecordedCompletion|TestLostClaims)$"}
 	keys       = suite{pkg: "./idempotency", run: "^(TestKeyIsImmutable|TestPayloadHash)$"}
-	inRuntime  = suite{pkg: "./consumer", run: "^TestHistoriesOfTheRuntime$", histories: 200}
+	inRuntime  = suite{pkg: "./consumer", run: "^TestHistoriesOfTheRuntime$", histories: 120}
 	parks      = suite{pkg: "./consumer", run: "^TestPark$"}
 	gates      = suite{pkg: "./consumer", run: "^TestPollersAndGates$"}
 	receipts   = suite{pkg: "./consumer", run: "^TestOneHolderHandsItsNewerReceipt$"}
@@ -163,12 +163,12 @@ var mutations = []mutation{
 		"	for try := 1; ; try++ {\n		sent = time.Now()\n", "	for try := 1; ; try++ {\n		r.token = newToken()\n		sent = time.Now()\n",
 		suite{pkg: "./idempotency", run: "^(TestClaimReplies|TestHandlerOutcomes)$"}),
 	one("the key is computed again when the handler is done", "I12", runGo,
-		"	op := context.WithoutCancel(ctx)\n	request := CompleteRequest{",
-		"	op := context.WithoutCancel(ctx)\n	if id, err := r.mw.identify(r.m); err == nil {\n		r.id = id\n	}\n	request := CompleteRequest{", inRuntime),
+		"	op := context.WithoutCancel(ctx)\n	var graceEnd time.Time\n",
+		"	op := context.WithoutCancel(ctx)\n	if id, err := r.mw.identify(r.m); err == nil {\n		r.id = id\n	}\n	var graceEnd time.Time\n", inRuntime),
 	one("a dead-lettered message leaves its attempts behind", "redrive", runGo,
-		"		charge = ResetAttempts\n", "		charge = ChargeAttempt\n", outcomes),
+		"	case *holdfast.PermanentError:\n		return ResetAttempts\n", "	case *holdfast.PermanentError:\n		return ChargeAttempt\n", outcomes),
 	one("RetryAfter is charged as an attempt", "poison", runGo,
-		"		if v.Delay >= 0 && v.Delay <= longestHold {\n			charge = RefundAttempt\n", "		if v.Delay >= 0 && v.Delay <= longestHold {\n			charge = ChargeAttempt\n", outcomes),
+		"		if v.Delay >= 0 && v.Delay <= longestHold {\n			return RefundAttempt\n", "		if v.Delay >= 0 && v.Delay <= longestHold {\n			return ChargeAttempt\n", outcomes),
 	one("a lost claim does not cancel its handler", "I1", holdGo,
 		"	h.cancel(holdfast.ErrLeaseLost)\n", "", leases),
 	one("an extended claim outlasts the visibility", "I8", holdGo,
