@@ -10,9 +10,10 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
-	"github.com/aws/aws-sdk-go-v2/service/sns/types"
+
+	"github.com/holdfast-go/holdfast"
+	"github.com/holdfast-go/holdfast/producer"
 )
 
 // order is the message that the workers are for.
@@ -89,13 +90,8 @@ type publisher struct {
 func (p *publisher) Run(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, p.timeout, fmt.Errorf("the queues were not drained within %v", p.timeout))
 	defer cancel()
-	const batch = 10 // of PublishBatch
-	for rest := p.lines; len(rest) > 0; {
-		n := min(batch, len(rest))
-		if err := p.publish(ctx, rest[:n]); err != nil {
-			return err
-		}
-		rest = rest[n:]
+	if err := p.publish(ctx); err != nil {
+		return fmt.Errorf("publishing: %w", err)
 	}
 	for _, b := range p.books {
 		select {
@@ -107,25 +103,21 @@ func (p *publisher) Run(ctx context.Context) error {
 	return nil
 }
 
-// publish publishes up to ten lines. The call succeeds although entries fail.
-func (p *publisher) publish(ctx context.Context, lines []line) error {
-	in := &sns.PublishBatchInput{TopicArn: &p.topic}
-	for i, l := range lines {
-		e := types.PublishBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), Message: &lines[i].body}
-		if l.order != nil {
-			e.MessageAttributes = map[string]types.MessageAttributeValue{
-				attrOrderID:  {DataType: aws.String("String"), StringValue: &l.order.ID},
-				attrQuantity: {DataType: aws.String("Number"), StringValue: aws.String(strconv.Itoa(l.order.Quantity))},
-			}
-		}
-		in.PublishBatchRequestEntries = append(in.PublishBatchRequestEntries, e)
-	}
-	out, err := p.client.PublishBatch(ctx, in)
+// publish sends all lines through a producer, which gathers them into requests of ten
+// and tries again what failed.
+func (p *publisher) publish(ctx context.Context) error {
+	out, err := producer.New(p.client, p.topic, producer.Config{})
 	if err != nil {
-		return fmt.Errorf("publishing: %w", err)
+		return err
 	}
-	if len(out.Failed) > 0 {
-		return fmt.Errorf("publishing: %s: %s", aws.ToString(out.Failed[0].Code), aws.ToString(out.Failed[0].Message))
+	messages := make([]producer.Message, len(p.lines))
+	for i, l := range p.lines {
+		messages[i].Body = l.body
+		if l.order != nil {
+			messages[i].Key = l.order.ID // the same work wherever it comes again
+			messages[i].Attributes = map[string]holdfast.Attribute{attrQuantity: {Type: "Number", String: strconv.Itoa(l.order.Quantity)}}
+		}
 	}
-	return nil
+	_, err = out.SendBatch(ctx, messages)
+	return errors.Join(err, out.Close(ctx))
 }

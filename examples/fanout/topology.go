@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/fanout"
+	"github.com/holdfast-go/holdfast/producer"
 )
 
 // What the queues are called, without the suffix of a run.
@@ -26,10 +27,11 @@ const (
 func shopTopology(suffix, region, account string) fanout.Topology {
 	return fanout.Topology{
 		Name: "shop", Region: region, Account: account,
-		Topics: []fanout.Topic{{Name: "orders" + suffix, Carries: []string{attrOrderID, attrQuantity}}},
+		Topics: []fanout.Topic{{Name: "orders" + suffix, Carries: []string{producer.KeyAttribute, attrQuantity}}},
 		Queues: []fanout.Queue{
-			// An order that fails five times is looked at by people.
-			{Name: billing + suffix, DLQ: fanout.DeadLetter{MaxReceives: 5}},
+			// An order that fails five times is looked at by people: idempotency counts
+			// runs that failed, and leaves three receives to what is no failure.
+			{Name: billing + suffix, DLQ: fanout.DeadLetter{MaxReceives: 8}},
 			{Name: shipping + suffix},
 			{Name: audit + suffix, Retention: 7 * 24 * time.Hour},
 		},

@@ -11,11 +11,8 @@ import (
 	"github.com/holdfast-go/holdfast/fanout"
 	"github.com/holdfast-go/holdfast/idempotency"
 	"github.com/holdfast-go/holdfast/idempotency/redisstore"
+	"github.com/holdfast-go/holdfast/producer"
 )
-
-// attrOrderID is the message attribute that carries the order's id: what makes two
-// messages the same work.
-const attrOrderID = "order-id"
 
 var (
 	errNoSuchArticle = errors.New("no such article")
@@ -35,7 +32,7 @@ func newWorkers(b *backend, t fanout.Topology, books []*book, logger *slog.Logge
 	var out []holdfast.Runner
 	for i, q := range t.Queues {
 		once := idempotency.New(redisstore.New(b.rdb), idempotency.Config{
-			Consumer: q.Name, KeyAttribute: attrOrderID,
+			Consumer: q.Name, KeyAttribute: producer.KeyAttribute,
 			MissingKey: idempotency.DeriveKey, // what has no id is no order: it shall run, and fail to decode
 		})
 		c, err := consumer.New(b.sqs, q.Name, handlers[i], consumer.Config{
