@@ -66,8 +66,8 @@ func (f *floor) ten(ctx context.Context, keys []string) error {
 	return err
 }
 
-// work claims and completes the keys by some workers.
-func work(b *testing.B, store *redisstore.Store, workers int, keys []string) {
+// churn claims and completes the keys by some workers.
+func churn(b *testing.B, store *redisstore.Store, workers int, keys []string) {
 	var wg sync.WaitGroup
 	next := make(chan string, len(keys))
 	for _, key := range keys {
@@ -127,7 +127,7 @@ func BenchmarkCost(b *testing.B) {
 				floorCPU += cpu() - at
 				keys = fresh()
 				at = cpu()
-				work(b, store, workers, keys)
+				churn(b, store, workers, keys)
 				storeCPU += cpu() - at
 				rdb.FlushDB(b.Context())
 			}
