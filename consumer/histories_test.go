@@ -332,7 +332,9 @@ func (h *history) run(total *historyCounts) {
 
 // recordOf is the key under which the middleware keeps the record of a key.
 func (h *history) recordOf(name string) (record string) {
-	once := idempotency.New(idempotency.NewMemoryStore(), idempotency.Config{Consumer: "orders", KeyAttribute: "key"})
+	once := idempotency.New(idempotency.NewMemoryStore(), idempotency.Config{
+		Consumer: "orders", KeyAttribute: "key", Process: new(idempotency.Process),
+	})
 	m := &holdfast.Message{Body: name, Attributes: map[string]holdfast.Attribute{"key": {Type: "String", String: name}}}
 	err := once.Wrap(handle(func(ctx context.Context, _ *holdfast.Message) error {
 		claim, _ := idempotency.FromContext(ctx)

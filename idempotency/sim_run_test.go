@@ -689,6 +689,8 @@ func (k *simKey) started(h *simHold, alone bool) {
 			cause = "lease ran out"
 		case rec.lost > 0 && rec.lostAt >= p.start:
 			cause = "record lost"
+		case k.explained(h):
+			cause = "record lost" // after h had claimed, and before it ran
 		case k.explained(p.h):
 			cause = "clock stepped"
 		default:
