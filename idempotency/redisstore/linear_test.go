@@ -333,7 +333,7 @@ func TestLinearizability(t *testing.T) {
 		store.Start(t.Context(), queue) // may be cut as well
 		stores = append(stores, store)
 	}
-	classes := map[string]int{}
+	classes, undecided := map[string]int{}, 0
 	for k := range 60 {
 		h, key := &history{begun: time.Now()}, "linear:"+rand.Text()
 		var wg sync.WaitGroup
@@ -347,7 +347,13 @@ func TestLinearizability(t *testing.T) {
 		}
 		wg.Wait()
 		direct.Del(t.Context(), key)
-		result, _ := porcupine.CheckOperationsVerbose(model, h.ops, time.Minute)
+		result := porcupine.CheckOperationsTimeout(model, h.ops, 5*time.Second)
+		if result == porcupine.Unknown {
+			// Many ghosts at once can be more orders than there is time to try. That
+			// is no violation, and no proof: most keys must be decided.
+			undecided++
+			continue
+		}
 		if result != porcupine.Ok {
 			t.Errorf("key %d: %s; %d calls:", k, result, len(h.ops))
 			for _, op := range h.ops {
@@ -364,7 +370,10 @@ func TestLinearizability(t *testing.T) {
 			classes[name]++
 		}
 	}
-	t.Log(classes)
+	t.Log(classes, undecided)
+	if undecided > 6 {
+		t.Errorf("%d of 60 keys were not decided in time", undecided)
+	}
 	// A history in which nothing happens proves nothing.
 	for _, name := range []string{
 		"ghost", "claim new", "claim own", "claim takeover", "claim busy", "claim done", "claim to be claimed alone",
