@@ -206,6 +206,9 @@ func (h *history) begins(k *historyKey, run *historyRun) {
 			h.count.overlaps.Add(1)
 		case !k.lostAt.Before(other.began):
 			// Its record was lost: the next extension tells it.
+		case h.inGrace():
+			// Its own message is hidden, but a copy of it is another message.
+			h.count.overlaps.Add(1)
 		default:
 			h.fault("%s runs %s under fence %d while %s does under %d", run.p.name, k.name, run.fence, other.p.name, other.fence)
 		}

@@ -146,6 +146,7 @@ type history struct {
 	began  time.Time
 	faulty atomic.Bool
 	down   atomic.Bool
+	upAt   atomic.Int64 // when the store was last back, in nanoseconds
 
 	mu       sync.Mutex // guards all below
 	chance   *rand.Rand
@@ -385,7 +386,17 @@ func (h *history) outage(d time.Duration) {
 	}
 	h.count.outages.Add(1)
 	h.event("store down for %v", d)
-	time.AfterFunc(d, func() { h.down.Store(false); h.event("store up") })
+	time.AfterFunc(d, func() {
+		h.upAt.Store(time.Now().UnixNano())
+		h.down.Store(false)
+		h.event("store up")
+	})
+}
+
+// inGrace tells whether a handler may be running beyond its lease because the store is
+// away, or was until just now: it learns of a twin by its next extension.
+func (h *history) inGrace() bool {
+	return h.down.Load() || time.Since(time.Unix(0, h.upAt.Load())) < 15*time.Second
 }
 
 // judge looks at what the history left.
