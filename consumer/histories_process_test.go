@@ -63,7 +63,7 @@ func (p *historyProcess) hooks() holdfast.Hooks {
 			h.event("%s: %.8s is %v: %v", p.name, e.Message.ID, e.Outcome, e.Err)
 		},
 		LeaseLost: func(e holdfast.LeaseLostEvent) {
-			h.event("%s: hold of %.8s lost: %v", p.name, e.Message.ID, e.Err)
+			h.event("%s: hold lost: %v", p.name, e.Err) // the handler may be writing to its message
 		},
 	}
 }

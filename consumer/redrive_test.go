@@ -3,6 +3,7 @@ package consumer_test
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -53,7 +54,7 @@ func redrive(t *testing.T, poison idempotency.Poison, byUs bool) {
 
 	store := idempotency.NewMemoryStore()
 	var done effects
-	duplicates := 0
+	var duplicates atomic.Int32
 	deploy := func(h holdfast.Handler, poison idempotency.Poison, hooks idempotency.Hooks) *running {
 		return start(t, srv, q, h, consumer.Config{
 			Concurrency: 50, BackoffBase: time.Second, BackoffMax: time.Second,
@@ -112,7 +113,7 @@ func redrive(t *testing.T, poison idempotency.Poison, byUs bool) {
 		t.Fatal(err)
 	}
 	// Under Explicit a message whose attempts are used up would not run at all.
-	r = deploy(works, idempotency.Explicit, idempotency.Hooks{Duplicate: func(idempotency.DuplicateEvent) { duplicates++ }})
+	r = deploy(works, idempotency.Explicit, idempotency.Hooks{Duplicate: func(idempotency.DuplicateEvent) { duplicates.Add(1) }})
 	until(t, 24*time.Hour, "all is done", func() bool { return empty(q)() && empty(q.DLQ())() })
 	if err := r.stop(); err != nil {
 		t.Error(err)
@@ -126,7 +127,7 @@ func redrive(t *testing.T, poison idempotency.Poison, byUs bool) {
 			t.Errorf("order %d was done %d times", n, got)
 		}
 	}
-	if duplicates != doneBefore {
-		t.Errorf("%d messages were found done, want %d", duplicates, doneBefore)
+	if n := duplicates.Load(); n != doneBefore {
+		t.Errorf("%d messages were found done, want %d", n, doneBefore)
 	}
 }

@@ -65,8 +65,8 @@ func (c *Confirmation) Validate() error {
 // Confirm implements holdfast.Confirmer.
 func (c *Confirmation) Confirm(ctx context.Context, m *holdfast.Message) (confirmed bool, err error) {
 	var in struct{ Type, TopicArn, Token string }
-	if json.Unmarshal([]byte(m.Body), &in) != nil || in.Type != "SubscriptionConfirmation" || !slices.Contains(c.topics, in.TopicArn) {
-		return false, nil
+	if err := json.Unmarshal([]byte(m.Body), &in); err != nil || in.Type != "SubscriptionConfirmation" || !slices.Contains(c.topics, in.TopicArn) {
+		return false, nil //nolint:nilerr // it is another kind of message
 	}
 	topic, _ := parseARN(in.TopicArn) // Validate has seen it
 	_, err = c.client.ConfirmSubscription(ctx, &sns.ConfirmSubscriptionInput{

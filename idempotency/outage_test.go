@@ -88,6 +88,7 @@ func TestOutageOfTheStore(t *testing.T) {
 		if took := time.Since(back); took > 3*time.Second {
 			t.Errorf("open %v after the store was back", took)
 		}
+		synctest.Wait() // for the hook
 		if e := b.events; len(e.down) != 1 || !errors.Is(e.down[0].Err, errDown) || len(e.up) != 1 || e.up[0].Down < 10*time.Minute {
 			t.Errorf("told %+v and %+v", e.down, e.up)
 		}
@@ -208,6 +209,7 @@ func TestOutageOfTheStore(t *testing.T) {
 			t.Error("the gate is open while messages wait for their turn")
 		}
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if len(at) != n {
 			t.Fatalf("%d of %d were at work", len(at), n)
 		}

@@ -196,7 +196,7 @@ func TestAlone(t *testing.T) {
 		elsewhere := t.Context() // not under the claim
 		called, err := false, error(nil)
 		try := func() {
-			err = b.handle(t.Context(), message(), lease, func(ctx context.Context, _ *holdfast.Message) error {
+			err = b.handle(t.Context(), message(), lease, func(ctx context.Context, _ *holdfast.Message) error { //nolint:contextcheck // what it starts is not its own
 				called = true
 				if c, _ := idempotency.FromContext(ctx); c.Deaths != 2 || c.Attempt != 1 || !c.Partial {
 					t.Errorf("claim is %+v, want attempt 1 after 2 deaths", c)

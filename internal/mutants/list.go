@@ -22,7 +22,6 @@ var (
 	leases     = suite{pkg: "./idempotency", run: "^(TestLeaseFollowsVisibility|TestLostClaims|TestHoldThatIsTooShortToClaim)$"}
 	clocks     = suite{pkg: "./idempotency", run: "^TestDeadlineHeedsBothClocks$"}
 	outcomes   = suite{pkg: "./idempotency", run: "^(TestHandlerOutcomes|TestClaimReplies|TestUnrecordedCompletion|TestLostClaims)$"}
-	keys       = suite{pkg: "./idempotency", run: "^(TestKeyIsImmutable|TestPayloadHash)$"}
 	inRuntime  = suite{pkg: "./consumer", run: "^TestHistoriesOfTheRuntime$", histories: 120}
 	parks      = suite{pkg: "./consumer", run: "^TestPark$"}
 	gates      = suite{pkg: "./consumer", run: "^TestPollersAndGates$"}

@@ -143,6 +143,7 @@ func TestBreaker(t *testing.T) {
 		if got := s.probes.Load(); got != n {
 			t.Errorf("%d more probes in an hour", got-n)
 		}
+		synctest.Wait() // for the last probe
 		s.ctx = t.Context()
 		s.down.Store(false)
 		reopened, _ := b.Open()
