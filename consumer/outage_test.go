@@ -124,7 +124,8 @@ func TestNoBurnByAnOutageOfTheStore(t *testing.T) {
 			if len(w.down) != 1 || len(w.up) != 1 {
 				t.Fatalf("process %d closed its gate %d times and opened it %d times, 5 s after the outage", i, len(w.down), len(w.up))
 			}
-			if took := w.up[0].Sub(back); took > 3*time.Second {
+			// A probe under way may fail late, the next comes 2 s after, and a fleet is spread over 1 s.
+			if took := w.up[0].Sub(back); took > 4*time.Second {
 				t.Errorf("process %d opened its gate %v after the store was back", i, took)
 			}
 			before, during := 0, 0
