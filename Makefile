@@ -71,12 +71,12 @@ fuzz: ## Fuzz every target for FUZZTIME each (default 5s)
 	@scripts/fuzz $(FUZZTIME)
 
 .PHONY: mutants
-mutants: ## Break the rules of the idempotency protocol one by one in a copy, show that tests notice, and write docs/mutants.md (takes 10 minutes)
+mutants: ## Break the rules of the idempotency protocol one by one in a copy, show that tests notice, and write docs/mutants.md
 	@scripts/setup redis-server
 	go run ./internal/mutants
 
 .PHONY: histories
-histories: ## Check the idempotency protocol on a million random histories from HOLDFAST_SEED on; HISTORIES=20000 for fewer (takes 10 minutes on 2 cores)
+histories: ## Check the idempotency protocol on a million random histories from HOLDFAST_SEED on; HISTORIES=20000 for fewer
 	@scripts/setup redis-server
 	HOLDFAST_HISTORIES=$(HISTORIES) go test -count=1 -timeout 0 -v -run '^TestHistories' ./idempotency
 
