@@ -43,7 +43,7 @@ var importTable = []struct {
 	{"consumer", []string{root, internal, module + "/consumer/internal/...", sqs}},
 	{"consumer/internal/wire", []string{root, internal, awsCore, smithy, sqs}},
 	{"producer", []string{root, internal, awsCore, smithy, sqs, sns}},
-	{"idempotency", []string{root, module + "/idempotency/internal/..."}},
+	{"idempotency", []string{root, module + "/idempotency/internal/...", module + "/internal/lazyctx"}},
 	{"idempotency/internal/...", nil},
 	{"idempotency/redisstore", []string{root, module + "/idempotency", redis}},
 	{"idempotency/storetest", []string{root, module + "/idempotency"}},

@@ -132,10 +132,14 @@ func (h *hold) OnRenew(f func(time.Time, error)) (stop func()) {
 	h.d.mu.Lock()
 	defer h.d.mu.Unlock()
 	r := renewer(f)
-	h.renewers = append(slices.Clone(h.renewers), &r)
+	h.renewers = append(slices.Clip(h.renewers), &r)
 	return func() {
 		h.d.mu.Lock()
 		defer h.d.mu.Unlock()
+		if len(h.renewers) == 1 && h.renewers[0] == &r {
+			h.renewers = nil // as nearly always
+			return
+		}
 		h.renewers = slices.DeleteFunc(slices.Clone(h.renewers), func(other *renewer) bool { return other == &r })
 	}
 }

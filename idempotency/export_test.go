@@ -41,7 +41,7 @@ func (s *MemoryStore) Len() int {
 var NewToken = newToken
 
 // KeyID hashes a source.
-var KeyID = keyID
+func KeyID(tag string, parts ...string) string { return keyID("", tag, parts...) }
 
 // DeadlinePassed tells whether a lease counted from sent is over at now, where
 // the wall clock has run ahead of the monotonic one by skew since then.

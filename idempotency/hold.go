@@ -14,12 +14,11 @@ import (
 //
 // A short handler costs it one timer and no goroutine.
 type hold struct {
-	r      *run
-	lease  holdfast.Lease // nil where no runtime holds the message
-	cancel context.CancelCauseFunc
-	done   chan struct{} // closed by stop
+	r     *run
+	lease holdfast.Lease // nil where no runtime holds the message
 
-	mu       sync.Mutex // guards all below
+	mu       sync.Mutex    // guards all below
+	done     chan struct{} // closed by stop; made for who waits
 	fence    int64
 	attempts int
 	deaths   int
@@ -62,16 +61,16 @@ func (d deadline) left(now time.Time) time.Duration {
 	return min(d.mono.Sub(now), d.wall.Sub(now.Round(0)))
 }
 
-func newHold(r *run, lease holdfast.Lease, reply ClaimReply, sent time.Time, cancel context.CancelCauseFunc) *hold {
-	h := &hold{
-		r: r, lease: lease, cancel: cancel, done: make(chan struct{}),
-		fence: reply.Fence, attempts: reply.Attempts, deaths: reply.Deaths, solo: r.solo, hard: reply.Hard,
-		deadline: deadlineAt(sent, reply.Left), last: reply.Deadline,
-	}
+// newHold makes the hold of a run, which has one at most.
+func newHold(r *run, lease holdfast.Lease, reply ClaimReply, sent time.Time) *hold {
+	h := &r.hold
+	h.r, h.lease = r, lease
+	h.fence, h.attempts, h.deaths, h.solo, h.hard = reply.Fence, reply.Attempts, reply.Deaths, r.solo, reply.Hard
+	h.deadline, h.last = deadlineAt(sent, reply.Left), reply.Deadline
 	if lease == nil {
 		h.alone, h.renewAt = true, sent.Add(reply.Left/2)
 	} else {
-		h.visible = lease.Deadline()
+		h.visible = r.visible
 	}
 	return h
 }
@@ -108,7 +107,9 @@ func (h *hold) stop() {
 	h.stopped = true
 	h.timer.Stop()
 	unhook := h.unhook
-	close(h.done)
+	if h.done != nil {
+		close(h.done)
+	}
 	h.mu.Unlock()
 	if unhook != nil {
 		unhook()
@@ -174,6 +175,9 @@ func (h *hold) want(ctx context.Context) {
 	h.wanted = true
 	if !h.busy {
 		h.busy = true
+		if h.done == nil {
+			h.done = make(chan struct{})
+		}
 		go h.extendAll(ctx)
 	}
 }
@@ -252,7 +256,7 @@ func (h *hold) extendNow(ctx context.Context) (Class, error) {
 func (h *hold) reclaim(ctx context.Context, e ExtendRequest) (reply ExtendReply, err error) {
 	c, err := call(ctx, h.r.mw, h.r.mw.store.Claim, ClaimRequest{
 		Key: e.Key, Token: e.Token, Lease: e.Lease, TTL: e.TTL, PayloadHash: e.PayloadHash, Life: e.Life,
-		Hard: max(time.Until(h.lease.Limit()), e.Lease), MaxAttempts: h.r.lives, Alone: h.r.solo,
+		Hard: max(time.Until(h.lease.Limit()), e.Lease), MaxAttempts: h.r.lives, Sent: h.r.sent, Alone: h.r.solo,
 	})
 	if err != nil {
 		return reply, err
@@ -406,7 +410,7 @@ func (h *hold) untilTick(now time.Time) time.Duration {
 
 // end cancels the handler, once.
 func (h *hold) end(why string) {
-	h.cancel(holdfast.ErrLeaseLost)
+	h.r.handler.Cancel(holdfast.ErrLeaseLost)
 	h.r.seat.Lost()
 	fence, _ := h.current()
 	h.r.mw.cfg.Hooks.lost(LostEvent{

@@ -254,6 +254,55 @@ func (s *slowExtend) Extend(ctx context.Context, r idempotency.ExtendRequest) (i
 
 func TestLostClaims(t *testing.T) {
 	t.Parallel()
+	// late has the process stand still for d between the claim and its reply.
+	late := func(b *bundle, d time.Duration, meanwhile func()) {
+		b.store.set(nil, func(op string) error {
+			if op == "claim" {
+				time.Sleep(d)
+				meanwhile()
+			}
+			return nil
+		})
+	}
+	bubble(t, "a claim that lapsed before its reply was read is extended before anything runs", func(t *testing.T) {
+		b := setup(t)
+		lease := newLease()
+		late(b, 25*time.Second, lease.renew)
+		err := b.handle(t.Context(), message(), lease, func(context.Context, *holdfast.Message) error {
+			if r, _ := b.record(); int64(r.Deadline) <= time.Now().UnixMilli() {
+				t.Errorf("runs under a claim that ended at %d, now is %d", r.Deadline, time.Now().UnixMilli())
+			}
+			return nil
+		})
+		if err != nil || b.store.count("extend") != 1 {
+			t.Errorf("returned %v after %d extensions", err, b.store.count("extend"))
+		}
+	})
+	bubble(t, "nothing runs where someone else has claimed by then", func(t *testing.T) {
+		b := setup(t)
+		lease := newLease()
+		late(b, 25*time.Second, func() { b.other(t.Context(), idempotency.ClassTakeover); lease.renew() })
+		err := b.handle(t.Context(), message(), lease, func(context.Context, *holdfast.Message) error {
+			t.Error("the handler was called")
+			return nil
+		})
+		if !errors.Is(err, holdfast.ErrLeaseLost) {
+			t.Errorf("returned %v, want ErrLeaseLost", err)
+		}
+	})
+	bubble(t, "nothing runs where the message is not hidden any more, and nothing is charged", func(t *testing.T) {
+		b := setup(t)
+		late(b, 25*time.Second, func() {})
+		err := b.handle(t.Context(), message(), newLease(), func(context.Context, *holdfast.Message) error {
+			t.Error("the handler was called")
+			return nil
+		})
+		var retry *holdfast.RetryAfterError
+		if !errors.As(err, &retry) {
+			t.Errorf("returned %v, want RetryAfter", err)
+		}
+		b.state(idempotency.StateFree, 0)
+	})
 	bubble(t, "a lease that is not renewed cancels the handler at the client's deadline", func(t *testing.T) {
 		b := setup(t)
 		start := time.Now()

@@ -6,9 +6,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash"
-	"io"
 	"strings"
+	"unsafe"
 
 	"github.com/holdfast-go/holdfast"
 )
@@ -44,7 +43,7 @@ func (mw *Middleware) identify(m *holdfast.Message) (identity, error) {
 	if epoch := mw.cfg.ReplayEpoch; epoch != "" {
 		tag, parts = "replay:"+tag, append([]string{epoch}, parts...)
 	}
-	id := identity{key: mw.prefix + keyID(tag, parts...)}
+	id := identity{key: keyID(mw.prefix, tag, parts...)}
 	if m.ID != "" {
 		id.life = short(m.ID, 6)
 	}
@@ -153,30 +152,28 @@ func attribute(m *holdfast.Message, name string) string {
 	return a.String
 }
 
-// keyID hashes a source into 22 characters. Each part is preceded by its length,
-// so that no two lists of parts run into the same bytes.
-func keyID(tag string, parts ...string) string {
-	h := sha256.New()
-	io.WriteString(h, tag)
-	h.Write([]byte{0})
+// keyID hashes a source into 22 characters behind prefix. Each part is preceded by its
+// length, so that no two lists of parts run into the same bytes.
+func keyID(prefix, tag string, parts ...string) string {
+	b := append(append(make([]byte, 0, 256), tag...), 0)
 	for _, p := range parts {
-		writePart(h, p)
+		b = append(binary.BigEndian.AppendUint64(b, uint64(len(p))), p...)
 	}
-	var sum [sha256.Size]byte
-	return base64.RawURLEncoding.EncodeToString(h.Sum(sum[:0])[:16])
-}
-
-func writePart(h hash.Hash, p string) {
-	var n [8]byte
-	binary.BigEndian.PutUint64(n[:], uint64(len(p)))
-	h.Write(n[:])
-	io.WriteString(h, p)
+	sum := sha256.Sum256(b)
+	return encode(prefix, sum[:16])
 }
 
 // short is the first n bytes of the SHA-256 of s in base64url.
 func short(s string, n int) string {
-	h := sha256.New()
-	io.WriteString(h, s)
-	var sum [sha256.Size]byte
-	return base64.RawURLEncoding.EncodeToString(h.Sum(sum[:0])[:n])
+	// Read only: a body may be 1 MiB, too much to be copied for each message.
+	sum := sha256.Sum256(unsafe.Slice(unsafe.StringData(s), len(s)))
+	return encode("", sum[:n])
+}
+
+// encode puts up to 16 bytes behind prefix, in base64url.
+func encode(prefix string, src []byte) string {
+	var b [22]byte
+	n := base64.RawURLEncoding.EncodedLen(len(src))
+	base64.RawURLEncoding.Encode(b[:], src)
+	return prefix + string(b[:n])
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/holdfast-go/holdfast"
 	"github.com/holdfast-go/holdfast/idempotency/internal/breaker"
 	"github.com/holdfast-go/holdfast/idempotency/internal/twins"
+	"github.com/holdfast-go/holdfast/internal/lazyctx"
 )
 
 // What happens to those that cannot claim now: duplicates of what is worked on, and
@@ -34,10 +35,10 @@ func (mw *Middleware) Closed() (reopened <-chan struct{}, why error) {
 
 // call makes one call of the store and tells the breaker how it went.
 func call[Q, A any](ctx context.Context, mw *Middleware, f func(context.Context, Q) (A, error), request Q) (A, error) {
-	opCtx, cancel := context.WithTimeout(ctx, mw.cfg.StoreTimeout)
-	defer cancel()
 	sent := time.Now()
-	reply, err := f(opCtx, request)
+	op := &lazyctx.Context{Parent: ctx, Until: sent.Add(mw.cfg.StoreTimeout)}
+	defer op.Cancel(nil)
+	reply, err := f(op, request) //nolint:contextcheck // ctx is its parent
 	switch {
 	case err == nil, errors.Is(err, ErrBadRecord):
 		mw.breaker.Succeeded()
@@ -180,7 +181,7 @@ func (r *run) waitForTurn(lease holdfast.Lease, past twins.Past, delay time.Dura
 // unprotected runs next without a claim, because of why.
 func (r *run) unprotected(ctx context.Context, next holdfast.Handler, why error) error {
 	r.mw.cfg.Hooks.unprotected(UnprotectedEvent{Message: r.m, Key: r.id.key, Why: why})
-	result := next.Handle(context.WithValue(ctx, claimKey{}, Claim{
+	result := next.Handle(context.WithValue(ctx, claimKey{}, &Claim{
 		Key: r.id.key, Attempt: r.receives, Partial: r.receives > 1, Unprotected: true,
 	}), r.m)
 	if result == nil || discarded(result) {

@@ -9,6 +9,7 @@ import (
 	"github.com/holdfast-go/holdfast/idempotency/internal/breaker"
 	"github.com/holdfast-go/holdfast/idempotency/internal/recent"
 	"github.com/holdfast-go/holdfast/idempotency/internal/twins"
+	"github.com/holdfast-go/holdfast/internal/lazyctx"
 )
 
 // Middleware makes the handlers behind it run once per key; see the package
@@ -237,8 +238,25 @@ type claimKey struct{}
 // FromContext returns the claim that a handler runs under; ok is false in a
 // context that this middleware did not make.
 func FromContext(ctx context.Context) (c Claim, ok bool) {
-	c, ok = ctx.Value(claimKey{}).(Claim)
-	return c, ok
+	told, ok := ctx.Value(claimKey{}).(*Claim)
+	if !ok {
+		return Claim{}, false
+	}
+	return *told, true
+}
+
+// handlerContext is the context of a handler that runs under a claim.
+type handlerContext struct {
+	lazyctx.Context
+	claim Claim
+}
+
+// Value implements context.Context.
+func (c *handlerContext) Value(key any) any {
+	if key == (claimKey{}) {
+		return &c.claim
+	}
+	return c.Context.Value(key)
 }
 
 // observe claims and records as ever, and runs next whatever is found.
@@ -255,7 +273,7 @@ func (r *run) observe(ctx context.Context, next holdfast.Handler) (err error) {
 		return next.Handle(ctx, r.m)
 	}
 	// Without the lease of the message, so that its loss stays the runtime's business.
-	h := newHold(r, nil, reply, sent, func(error) {})
+	h := newHold(r, nil, reply, sent)
 	h.keep(context.WithoutCancel(ctx))
 	defer h.stop()
 	returned := false
@@ -265,7 +283,8 @@ func (r *run) observe(ctx context.Context, next holdfast.Handler) (err error) {
 			r.release(ctx, h, ChargeAttempt)
 		}
 	}()
-	err = next.Handle(context.WithValue(ctx, claimKey{}, r.told(reply)), r.m)
+	told := r.told(reply)
+	err = next.Handle(context.WithValue(ctx, claimKey{}, &told), r.m)
 	returned = true
 	h.handled()
 	if err != nil && !discarded(err) {

@@ -154,6 +154,35 @@ func TestPoison(t *testing.T) {
 			t.Errorf("returned %v", err)
 		}
 	})
+	bubble(t, "a second copy under the same key is no new life", func(t *testing.T) {
+		b := setup(t, alone, byBody, func(c *idempotency.Config) { c.MaxAttempts, c.Poison = 3, idempotency.Native })
+		sent := time.Now()
+		time.Sleep(time.Hour)
+		for range 5 {
+			b.run(errHandler)
+		}
+		attempt := func(id string, sent time.Time) (n int) {
+			m := message()
+			m.ID, m.SentAt = id, sent
+			err := b.handle(t.Context(), m, newLease(), func(ctx context.Context, _ *holdfast.Message) error {
+				c, _ := idempotency.FromContext(ctx)
+				n = c.Attempt
+				return errHandler
+			})
+			if err != errHandler {
+				t.Errorf("returned %v", err)
+			}
+			return n
+		}
+		// Else two copies of a message that ends its process would take turns for ever.
+		if n := attempt("m-2", sent); n != 6 {
+			t.Errorf("a copy of the same age has attempt %d, want 6", n)
+		}
+		time.Sleep(time.Second)
+		if n := attempt("m-3", time.Now()); n != 1 {
+			t.Errorf("a message sent since has attempt %d, want 1", n)
+		}
+	})
 }
 
 func TestAlone(t *testing.T) {

@@ -215,7 +215,7 @@ func (r *run) claimOrWait(ctx context.Context, lease holdfast.Lease) (reply Clai
 			}
 		case reply.Class == ClassMismatch && r.mw.cfg.Mismatch == RunMismatch && !r.other:
 			r.other = true
-			r.id.key = r.mw.prefix + keyID(tagMismatch, r.id.key, r.id.phash)
+			r.id.key = keyID(r.mw.prefix, tagMismatch, r.id.key, r.id.phash)
 			if lease != nil {
 				lease.SetKey(r.id.key)
 			}

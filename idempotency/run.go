@@ -3,7 +3,6 @@ package idempotency
 import (
 	"context"
 	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
@@ -43,13 +42,18 @@ type run struct {
 	margin     time.Duration
 	doneTTL    time.Duration
 	recordTTL  time.Duration
-	lives      int // attempts that end a life
+	lives      int   // attempts that end a life
+	sent       int64 // when, in milliseconds; 0 where that is unknown
 	receives   int
 	attempts   int  // of this life, this run included
 	solo       bool // claim alone
 	inside     bool // counted among the runs of the process
 	nested     bool // in a run of another middleware of this kind
 	other      bool // under a key of its own because of a mismatch
+
+	visible time.Time // of the last claim: the message's visibility then
+	hold    hold      // of the claim
+	handler handlerContext
 
 	seat *twins.Seat   // the right to the key in this process
 	done bool          // the key is completed
@@ -70,6 +74,9 @@ func newRun(mw *Middleware, m *holdfast.Message, id identity) *run {
 	if r.visibility <= 0 {
 		r.visibility = defaultVisibility
 	}
+	if !m.SentAt.IsZero() {
+		r.sent = m.SentAt.UnixMilli()
+	}
 	r.margin = mw.cfg.margin(r.visibility)
 	return r
 }
@@ -78,7 +85,7 @@ func newRun(mw *Middleware, m *holdfast.Message, id identity) *run {
 func newToken() string {
 	var b [12]byte
 	rand.Read(b[:])
-	return base64.RawURLEncoding.EncodeToString(b[:])
+	return encode("", b[:])
 }
 
 // do lets the message through to its claim, where nothing makes it wait.
@@ -134,10 +141,12 @@ func (r *run) do(ctx context.Context, next holdfast.Handler) error {
 // work takes the message through the table of the protocol.
 func (r *run) work(ctx context.Context, lease holdfast.Lease, next holdfast.Handler) (err error) {
 	if lease != nil {
-		if time.Until(lease.Deadline()) < min(extendBelow, r.visibility/3) {
+		r.visible = lease.Deadline()
+		if time.Until(r.visible) < min(extendBelow, r.visibility/3) {
 			if err := lease.Extend(ctx); err != nil {
 				return r.later(fmt.Errorf("idempotency: extending the hold before the claim of %s: %w", r.id.key, err))
 			}
+			r.visible = time.Time{}
 		}
 	}
 	reply, sent, err := r.claimOrWait(ctx, lease)
@@ -154,22 +163,30 @@ func (r *run) work(ctx context.Context, lease holdfast.Lease, next holdfast.Hand
 		return holdfast.Permanent(fmt.Errorf("%w: %s", ErrMismatch, r.id.key))
 	}
 
-	handlerCtx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	h := newHold(r, lease, reply, sent, cancel)
+	r.handler.Parent, r.handler.claim = ctx, r.told(reply) //nolint:fatcontext // a run has one handler
+	defer r.handler.Cancel(nil)
+	h := newHold(r, lease, reply, sent)
 	if r.isDead(reply) {
 		return r.dead(ctx, h, reply)
 	}
-	if reply.Class == ClassOwn && reply.Left <= 0 {
-		// Our own claim lapsed while its reply was lost. It must hold before
-		// anything runs under it.
+	if h.deadline.passed(time.Now()) {
+		// The claim lapsed before its reply was read: the reply was lost, or slow, or
+		// the process stood still. It must hold before anything runs under it.
+		if lease != nil {
+			h.visible = lease.Deadline()
+		}
 		switch class, err := h.extendNow(ctx); {
 		case err != nil:
 			return r.noClaim("extend", err)
 		case class == ClassDone:
 			r.done = true
 			return nil
-		case class != ClassOwn && class != ClassRestored:
+		case class == ClassOwn, class == ClassRestored:
+			r.handler.claim.Fence, _ = h.current()
+		case class == 0: // nor is the message hidden any more
+			r.release(ctx, h, RefundAttempt)
+			return r.later(fmt.Errorf("idempotency: the hold on the message ended before the claim of %s was answered", r.id.key))
+		default:
 			return fmt.Errorf("%w: claim of %s is %s", holdfast.ErrLeaseLost, r.id.key, class)
 		}
 	}
@@ -194,7 +211,7 @@ func (r *run) work(ctx context.Context, lease holdfast.Lease, next holdfast.Hand
 				&holdfast.PanicError{Value: v, Stack: debug.Stack()})
 		}
 	}()
-	err = next.Handle(context.WithValue(handlerCtx, claimKey{}, r.told(reply)), r.m)
+	err = next.Handle(&r.handler, r.m) //nolint:contextcheck // ctx is its parent
 	returned = true
 	return r.finish(ctx, h, err)
 }
@@ -217,16 +234,19 @@ func (r *run) claim(ctx context.Context, lease holdfast.Lease) (reply ClaimReply
 		sent = time.Now()
 		length, hard := fixedLease, longestHold
 		if lease != nil {
-			length = lease.Deadline().Sub(sent) - r.margin
+			if try > 1 || r.visible.IsZero() {
+				r.visible = lease.Deadline()
+			}
+			length = r.visible.Sub(sent) - r.margin
 			if length < time.Millisecond {
 				return reply, sent, r.later(fmt.Errorf("idempotency: the hold on the message ends in %v, too soon to claim %s",
-					lease.Deadline().Sub(sent), r.id.key))
+					r.visible.Sub(sent), r.id.key))
 			}
 			hard = max(lease.Limit().Sub(sent), length)
 		}
 		reply, err = call(ctx, r.mw, r.mw.store.Claim, ClaimRequest{
 			Key: r.id.key, Token: r.token, Lease: length, Hard: hard, TTL: r.recordTTL + length,
-			PayloadHash: r.id.phash, Life: r.id.life, MaxAttempts: r.lives, Alone: r.solo,
+			PayloadHash: r.id.phash, Life: r.id.life, MaxAttempts: r.lives, Sent: r.sent, Alone: r.solo,
 		})
 		if err == nil {
 			r.mw.cfg.Hooks.answered(r.m, r.id.key, reply)

@@ -19,6 +19,7 @@ type simQueue struct {
 
 type simMessage struct {
 	id        int // a redrive changes it
+	sent      time.Duration
 	key       *simKey
 	body      string
 	receives  int
@@ -64,7 +65,7 @@ type simDelivery struct {
 
 func (q *simQueue) send(key *simKey, body string) *simMessage {
 	q.lastID++
-	m := &simMessage{id: q.lastID, key: key, body: body, excuse: "sent"}
+	m := &simMessage{id: q.lastID, sent: q.s.now, key: key, body: body, excuse: "sent"}
 	q.messages = append(q.messages, m)
 	q.s.logf("queue: m%d sent, %s %s", m.id, key.name, body)
 	q.show(m, 0)

@@ -70,7 +70,7 @@ func (h *simHold) claim(try int) {
 	r := idempotency.ClaimRequest{
 		Key: h.m.key.name, Token: h.token, Lease: lease, Hard: max(12*time.Hour-(sent.mono-h.received), lease),
 		TTL: 4*24*time.Hour + lease, PayloadHash: h.m.body, Life: fmt.Sprintf("life%d", h.m.id),
-		MaxAttempts: s.plan.lives, Alone: w.alone == h,
+		MaxAttempts: s.plan.maxAttempts, Sent: (epoch + h.m.sent.Microseconds()) / 1000, Alone: w.alone == h,
 	}
 	var reply idempotency.ClaimReply
 	w.call(s.plan.storeTimeout, func() bool {
@@ -146,7 +146,7 @@ func (h *simHold) answeredClaim(r idempotency.ClaimRequest, reply idempotency.Cl
 		if rec := &s.store.records[h.m.key.id]; rec.charged < s.plan.maxAttempts && rec.lost == 0 {
 			s.violate("poison", "m%d is dead-lettered after %d claims of which %d may be charged", h.m.id, h.m.key.claims, rec.charged)
 		}
-		if k := h.m.key; h.m.moved && k.runs == k.runsBefore && s.plan.lives == s.plan.maxAttempts {
+		if k := h.m.key; h.m.moved && k.runs == k.runsBefore {
 			s.violate("redrive", "m%d was moved back and is dead-lettered before it ran", h.m.id)
 		}
 		h.release(idempotency.ResetAttempts, func() { h.bury("poison") })

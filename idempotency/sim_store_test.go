@@ -348,7 +348,7 @@ func (st *simStore) counted(r idempotency.ClaimRequest, v *idempotency.Record, r
 			attempts = max(attempts-1, 0)
 		}
 	}
-	if attempts >= r.MaxAttempts && v.Life != r.Life {
+	if attempts >= r.MaxAttempts && v.Life != r.Life && r.Sent > v.Fence/1000-time.Minute.Milliseconds() {
 		attempts, deaths = 0, 0
 		st.s.count.lives++
 		st.s.fresh++

@@ -31,7 +31,6 @@ type simPlan struct {
 	slots         int
 	maxAttempts   int
 	maxReceives   int
-	lives         int // the attempts that end a life
 	faultsEnd     time.Duration
 	strict        bool // a claim that ran out cancels its handler at once
 	lost, slow    float64
@@ -80,14 +79,9 @@ func drawPlan(r *rand.Rand) simPlan {
 		replays:  r.IntN(3),
 		shutdown: every(0.2, 3*time.Minute),
 	}
-	p.lives = p.maxReceives
 	if p.killer || p.neverEnds {
 		// They go on for as long as there are copies.
-		p.copies, p.replays = 1, r.IntN(2)
-	}
-	if p.copies == 1 && p.replays == 0 {
-		// Two copies would take each other for a redrive.
-		p.lives = p.maxAttempts
+		p.copies, p.replays = 1+r.IntN(2), r.IntN(2)
 	}
 	return p
 }

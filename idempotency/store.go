@@ -52,8 +52,9 @@ type Store interface {
 	// A lapsed claim is a death: it adds one to the deaths, and its attempt is
 	// charged only where it ran alone, because otherwise a neighbour may have ended
 	// the process. Attempts and deaths start anew where the attempts so counted are
-	// MaxAttempts or more and the record belongs to another Life: a message that was
-	// moved back from a dead-letter queue begins a new life. A key that was released
+	// MaxAttempts or more and the record belongs to another Life, unless the message was
+	// Sent more than a minute before the last claim: a message that was moved back from
+	// a dead-letter queue begins a new life, a second copy does not. A key that was released
 	// has no deaths.
 	Claim(ctx context.Context, r ClaimRequest) (ClaimReply, error)
 
@@ -189,6 +190,11 @@ type ClaimRequest struct {
 	Life string
 	// MaxAttempts is the number of attempts that ends a life. 0 means no number.
 	MaxAttempts int
+	// Sent is when SQS took the message, by its clock in milliseconds since 1970. It
+	// tells a message that was moved back from a copy that was there all the time: only
+	// the former was sent after the last claim of the key, clocks a minute apart at most.
+	// 0 where it is unknown: another Life is then enough.
+	Sent int64
 	// Alone says that nothing else will run in the caller's process while this
 	// claim lasts: should it die, its attempt is charged.
 	Alone bool

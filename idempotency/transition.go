@@ -3,7 +3,7 @@ package idempotency
 import (
 	"errors"
 	"fmt"
-	"strings"
+	"strconv"
 	"time"
 )
 
@@ -15,6 +15,10 @@ import (
 
 // aloneAfter is how many claims in a row may die before the next must run alone.
 const aloneAfter = 2
+
+// sentSkew is by how much, in milliseconds, the clocks of SQS and of the store may
+// differ for a message that was moved back to be told from an old copy.
+const sentSkew = 60_000
 
 // clock is one reading of a store's clock.
 type clock struct {
@@ -65,9 +69,9 @@ func claim(v *Record, now clock, r ClaimRequest) (ClaimReply, written) {
 				attempts = max(attempts-1, 0)
 			}
 		}
-		// Another message id on a key that has used up its attempts: the message
-		// was dead-lettered and moved back.
-		if r.MaxAttempts > 0 && attempts >= r.MaxAttempts && v.Life != r.Life {
+		// Another message id on a key that has used up its attempts, sent after the last
+		// claim: the message was dead-lettered and moved back.
+		if r.MaxAttempts > 0 && attempts >= r.MaxAttempts && v.Life != r.Life && sentSince(v, r.Sent) {
 			attempts, deaths = 0, 0
 		}
 		if deaths >= aloneAfter && !r.Alone {
@@ -87,6 +91,12 @@ func claim(v *Record, now clock, r ClaimRequest) (ClaimReply, written) {
 		Alone:       r.Alone,
 	}
 	return holder(class, &next, now), written{record: &next, ttl: r.TTL}
+}
+
+// sentSince tells whether a message was sent after the last claim of the record, as
+// far as clocks tell. A fence is the time of its claim in microseconds.
+func sentSince(v *Record, sent int64) bool {
+	return sent == 0 || sent+sentSkew > v.Fence/1000
 }
 
 // mismatch tells whether the record is of another payload than hash. To the holder of
@@ -177,56 +187,53 @@ func release(v *Record, r ReleaseRequest) (ReleaseReply, written) {
 // before they do anything.
 func (r ClaimRequest) Validate() error {
 	c := checker{key: r.Key}
-	c.identity(r.Key, r.Token, r.PayloadHash, r.Life)
+	c.identity(r.Token, r.PayloadHash, r.Life)
 	c.lease(r.Lease, r.TTL)
-	c.check(r.Hard >= r.Lease, "Hard", r.Hard, "at least Lease")
-	c.check(r.MaxAttempts >= 0, "MaxAttempts", r.MaxAttempts, "0 or more")
+	if r.Hard < r.Lease {
+		c.bad("Hard", r.Hard, "at least Lease")
+	}
+	c.count("MaxAttempts", int64(r.MaxAttempts))
+	c.count("Sent", r.Sent)
 	return c.joined("claim")
 }
 
 // Validate returns all that is wrong with the request, joined.
 func (r ExtendRequest) Validate() error {
 	c := checker{key: r.Key}
-	c.identity(r.Key, r.Token, r.PayloadHash, r.Life)
+	c.identity(r.Token, r.PayloadHash, r.Life)
 	c.lease(r.Lease, r.TTL)
 	c.fence(r.Fence)
-	c.check(r.Attempts >= 0, "Attempts", r.Attempts, "0 or more")
-	c.check(r.Deaths >= 0, "Deaths", r.Deaths, "0 or more")
-	c.check(r.Hard > 0, "Hard", r.Hard, "the Hard of the claim's reply")
-	c.check(r.LastDeadline > 0, "LastDeadline", r.LastDeadline, "the Deadline of the last reply")
+	c.count("Attempts", int64(r.Attempts))
+	c.count("Deaths", int64(r.Deaths))
+	if r.Hard <= 0 {
+		c.bad("Hard", r.Hard, "the Hard of the claim's reply")
+	}
+	if r.LastDeadline <= 0 {
+		c.bad("LastDeadline", r.LastDeadline, "the Deadline of the last reply")
+	}
 	return c.joined("extend")
 }
 
 // Validate returns all that is wrong with the request, joined.
 func (r CompleteRequest) Validate() error {
 	c := checker{key: r.Key}
-	c.identity(r.Key, r.Token, r.PayloadHash, r.Life)
+	c.identity(r.Token, r.PayloadHash, r.Life)
 	c.fence(r.Fence)
-	c.check(r.Attempts >= 0, "Attempts", r.Attempts, "0 or more")
-	c.check(r.TTL >= time.Millisecond, "TTL", r.TTL, "at least 1ms")
+	c.count("Attempts", int64(r.Attempts))
+	c.ttl(r.TTL)
 	return c.joined("complete")
 }
 
 // Validate returns all that is wrong with the request, joined.
 func (r ReleaseRequest) Validate() error {
 	c := checker{key: r.Key}
-	c.identity(r.Key, r.Token, "", "")
+	c.identity(r.Token, "", "")
 	c.fence(r.Fence)
-	c.check(r.TTL >= time.Millisecond, "TTL", r.TTL, "at least 1ms")
-	c.check(r.Charge <= ResetAttempts, "Charge", r.Charge, "one of the Charge constants")
-	return c.joined("release")
-}
-
-// checker gathers the problems of one request.
-type checker struct {
-	key  string
-	errs []error
-}
-
-func (c *checker) check(ok bool, field string, value any, bound string) {
-	if !ok {
-		c.errs = append(c.errs, fmt.Errorf("%s is %v, must be %s", field, value, bound))
+	c.ttl(r.TTL)
+	if r.Charge > ResetAttempts {
+		c.bad("Charge", r.Charge, "one of the Charge constants")
 	}
+	return c.joined("release")
 }
 
 // pollErr is what is wrong with the keys of a Poll.
@@ -239,22 +246,59 @@ func pollErr(keys []string) error {
 	return nil
 }
 
-func (c *checker) identity(key, token, hash, life string) {
+// checker gathers the problems of one request. Nothing is formatted, and so nothing
+// allocated, for a request without any: every call of a store goes through here.
+type checker struct {
+	key  string
+	errs []error
+}
+
+func (c *checker) bad(field string, value any, bound string) {
+	c.errs = append(c.errs, fmt.Errorf("%s is %v, must be %s", field, value, bound))
+}
+
+func (c *checker) identity(token, hash, life string) {
 	const words = "made of letters, digits, '-' and '_'"
-	c.check(key != "", "Key", `""`, "set")
-	c.check(token != "" && word(token), "Token", fmt.Sprintf("%q", token), "set and "+words)
-	c.check(word(hash), "PayloadHash", fmt.Sprintf("%q", hash), words)
-	c.check(word(life), "Life", fmt.Sprintf("%q", life), words)
+	if c.key == "" {
+		c.bad("Key", `""`, "set")
+	}
+	if token == "" || !word(token) {
+		c.bad("Token", strconv.Quote(token), "set and "+words)
+	}
+	if !word(hash) {
+		c.bad("PayloadHash", strconv.Quote(hash), words)
+	}
+	if !word(life) {
+		c.bad("Life", strconv.Quote(life), words)
+	}
 }
 
 func (c *checker) lease(lease, ttl time.Duration) {
-	c.check(lease >= time.Millisecond, "Lease", lease, "at least 1ms")
-	c.check(ttl > lease, "TTL", ttl, "more than Lease")
+	if lease < time.Millisecond {
+		c.bad("Lease", lease, "at least 1ms")
+	}
+	if ttl <= lease {
+		c.bad("TTL", ttl, "more than Lease")
+	}
+}
+
+func (c *checker) ttl(ttl time.Duration) {
+	if ttl < time.Millisecond {
+		c.bad("TTL", ttl, "at least 1ms")
+	}
+}
+
+func (c *checker) count(field string, n int64) {
+	if n < 0 {
+		c.bad(field, n, "0 or more")
+	}
 }
 
 // fence has an upper bound because Lua's numbers are exact only below 2^53.
 func (c *checker) fence(fence int64) {
-	c.check(fence > 0 && fence < 1<<53, "Fence", fence, "that of the claim's reply (1 to 2^53-1)")
+	if fence <= 0 || fence >= 1<<53 {
+		c.bad("Fence", fence, "that of the claim's reply (1 to 2^53-1)")
+	}
 }
 
 func (c *checker) joined(call string) error {
@@ -266,7 +310,10 @@ func (c *checker) joined(call string) error {
 
 // word reports whether s fits into a field of a packed record.
 func word(s string) bool {
-	return strings.IndexFunc(s, func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_')
-	}) < 0
+	for i := range len(s) {
+		if c := s[i]; !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_') {
+			return false
+		}
+	}
+	return true
 }

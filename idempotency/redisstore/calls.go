@@ -18,7 +18,7 @@ func (s *Store) Claim(ctx context.Context, r idempotency.ClaimRequest) (idempote
 	o := s.ops.get(claimScript, r.Key)
 	o.words = [4]string{r.Token, r.PayloadHash, r.Life}
 	o.nums = [8]int64{
-		r.Lease.Milliseconds(), r.TTL.Milliseconds(), r.Hard.Milliseconds(), int64(r.MaxAttempts), digit(r.Alone),
+		r.Lease.Milliseconds(), r.TTL.Milliseconds(), r.Hard.Milliseconds(), int64(r.MaxAttempts), digit(r.Alone), r.Sent,
 	}
 	o.durable = s.opts.Durability.All
 	f := s.call(ctx, o)
@@ -203,7 +203,7 @@ func (s *Store) ask(ctx context.Context, o *op) error {
 	if err := ctx.Err(); err != nil {
 		return gaveUp(err)
 	}
-	o.gone = ctx.Done()
+	o.ctx = ctx
 	l, err := s.route(ctx, o.key)
 	if err != nil {
 		return err

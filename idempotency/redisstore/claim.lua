@@ -1,7 +1,8 @@
--- CLAIM token lease_ms ttl_ms payload_hash hard_ms life max_attempts alone
+-- CLAIM token lease_ms ttl_ms payload_hash hard_ms life max_attempts alone sent_ms
 -- -> class fence left_ms hard_left_ms attempts duplicates deadline hard deaths
 local token, lease, ttl, phash = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local hard, life, most, alone = tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[7]), ARGV[8]
+local sent = tonumber(ARGV[9])
 
 local v, bad = load()
 if bad then return bad end
@@ -40,9 +41,11 @@ if v then
     deaths = v.deaths + 1
     if v.alone ~= '1' then attempts = math.max(attempts - 1, 0) end
   end
-  -- Another message id on a key that has used up its attempts: the message was
-  -- dead-lettered and moved back. It starts anew.
-  if most > 0 and attempts >= most and v.life ~= life then attempts, deaths = 0, 0 end
+  -- Another message id on a key that has used up its attempts, sent after the last
+  -- claim (a fence is its time), clocks a minute apart at most: the message was
+  -- dead-lettered and moved back. It starts anew. A copy that was there before does not.
+  if most > 0 and attempts >= most and v.life ~= life and
+    (sent == 0 or sent + 60000 > math.floor(fence / 1000)) then attempts, deaths = 0, 0 end
   if deaths >= 2 and alone ~= '1' then
     return tell('A', v.fence, '0', '0', num(attempts), '0', '0', '0', num(deaths))
   end

@@ -21,6 +21,9 @@ const (
 	// maxStuck is how many round trips of one lane may hang beyond their time until
 	// no more are begun.
 	maxStuck = 4
+	// soon is within what time a round trip is expected back: those who wait for one
+	// that takes longer, or behind it, begin to look at their contexts.
+	soon = 50 * time.Millisecond
 )
 
 // lane is the way to one node. Calls queue up while a batch is under way, and all
@@ -37,12 +40,16 @@ type lane struct {
 	mu      sync.Mutex // guards all below
 	queue   []*op
 	running bool
-	stuck   int // round trips that were given up and have not come back
+	late    bool // the round trip under way takes long
+	stuck   int  // round trips that were given up and have not come back
 }
 
 func (l *lane) add(o *op) {
 	l.mu.Lock()
 	l.queue = append(l.queue, o)
+	if l.late {
+		o.linger()
+	}
 	start := !l.running
 	l.running = true
 	l.mu.Unlock()
@@ -87,6 +94,9 @@ func (l *lane) next(batch []*op) []*op {
 		}
 	}
 	left := copy(l.queue, l.queue[taken:])
+	for _, o := range l.queue[:left] {
+		o.linger() // they have waited for one batch and wait for another
+	}
 	clear(l.queue[left:])
 	l.queue = l.queue[:left]
 	l.running = len(batch) > 0
@@ -99,8 +109,10 @@ type flight struct {
 
 	mu      sync.Mutex // guards all below, and the answers
 	pending []*op      // not answered yet
+	late    bool       // it takes long
 	givenUp bool
 	load    scriptSet // what the next round trip gives the node
+	watch   *time.Timer
 }
 
 // fly brings one batch to the node and its answers back. It returns false where
@@ -122,19 +134,47 @@ func (l *lane) fly(batch []*op) bool {
 	f := &flight{lane: l, pending: batch}
 	ctx, cancel := context.WithTimeout(context.Background(), l.store.opts.Timeout)
 	defer cancel()
-	// A client that heeds its context comes back by itself.
-	watch := time.AfterFunc(l.store.opts.Timeout*9/8, f.giveUp)
-	defer watch.Stop()
+	f.mu.Lock()
+	f.watch = time.AfterFunc(min(soon, l.store.opts.Timeout/2), f.takesLong)
+	f.mu.Unlock()
 	for f.trip(ctx) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.givenUp {
+	f.watch.Stop()
+	if f.givenUp || f.late {
 		l.mu.Lock()
-		l.stuck--
+		if f.givenUp {
+			l.stuck--
+		} else {
+			l.late = false
+		}
 		l.mu.Unlock()
 	}
 	return !f.givenUp
+}
+
+// takesLong has those who wait for the round trip, and for those behind it, look at
+// their contexts.
+func (f *flight) takesLong() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.pending) == 0 {
+		return // it is back
+	}
+	f.late = true
+	for _, o := range f.pending {
+		o.linger()
+	}
+	l := f.lane
+	l.mu.Lock()
+	l.late = true
+	for _, o := range l.queue {
+		o.linger()
+	}
+	l.mu.Unlock()
+	// A client that heeds its context comes back by itself.
+	f.watch = time.AfterFunc(l.store.opts.Timeout*9/8-min(soon, l.store.opts.Timeout/2), f.giveUp)
 }
 
 // giveUp answers for a round trip that does not come back, as with a client that
@@ -156,6 +196,7 @@ func (f *flight) giveUp() {
 	l.store.stats.givenUp.Add(1)
 	l.mu.Lock()
 	l.stuck++
+	l.late = false
 	l.mu.Unlock()
 	go l.run()
 }

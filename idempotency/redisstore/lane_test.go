@@ -180,15 +180,23 @@ func TestLane(t *testing.T) {
 					t.Errorf("after %v returned %v, want DeadlineExceeded and ErrUnavailable after 100ms", time.Since(begun), err)
 				}
 			})
-			wg.Go(func() {
-				ctx, cancel := context.WithCancel(t.Context())
-				time.AfterFunc(50*time.Millisecond, cancel)
-				begun := time.Now()
-				_, err := b.Claim(ctx, request("cancel", "t"))
-				if !errors.Is(err, context.Canceled) || errors.Is(err, idempotency.ErrUnavailable) || time.Since(begun) != 50*time.Millisecond {
-					t.Errorf("after %v returned %v, want Canceled alone after 50ms", time.Since(begun), err)
-				}
-			})
+			canceled := func(begin, after, want time.Duration) {
+				wg.Go(func() {
+					time.Sleep(begin)
+					ctx, cancel := context.WithCancel(t.Context())
+					time.AfterFunc(after, cancel)
+					begun := time.Now()
+					_, err := b.Claim(ctx, request("cancel", "t"))
+					if !errors.Is(err, context.Canceled) || errors.Is(err, idempotency.ErrUnavailable) || time.Since(begun) != want {
+						t.Errorf("begun after %v and cancelled %v later: after %v returned %v, want Canceled alone after %v",
+							begin, after, time.Since(begun), err, want)
+					}
+				})
+			}
+			canceled(0, 60*time.Millisecond, 60*time.Millisecond)
+			canceled(0, 10*time.Millisecond, 50*time.Millisecond) // contexts are looked at from then on
+			canceled(20*time.Millisecond, 5*time.Millisecond, 30*time.Millisecond)
+			canceled(70*time.Millisecond, 5*time.Millisecond, 5*time.Millisecond)
 			wg.Go(func() {
 				begun := time.Now()
 				_, err := b.Claim(t.Context(), request("patient", "t"))

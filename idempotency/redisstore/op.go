@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -22,9 +23,10 @@ type op struct {
 	words  [4]string
 	nums   [8]int64
 
-	gone    <-chan struct{} // closed when nobody waits any more; nil: never
-	done    chan struct{}   // receives one value when err is set
+	ctx     context.Context //nolint:containedctx // of whoever asked: it has ended when nobody waits any more
+	done    chan bool       // receives true when err is set, and may receive false before: it takes long
 	err     error
+	late    bool // false was sent
 	durable bool // the answer counts only once replicas have it
 	asking  bool // the next node takes the key only for one who asks
 	sends   int8 // how often it was sent
@@ -46,7 +48,7 @@ var (
 )
 
 func newOp(s *script) *op {
-	o := &op{script: s, done: make(chan struct{}, 1)}
+	o := &op{script: s, done: make(chan bool, 2)}
 	args := make([]any, 0, 4+len(s.layout))
 	args = append(args, evalsha, &s.hash, oneKey, &o.key)
 	word, num := 0, 0
@@ -97,7 +99,7 @@ func (p *ops) put(o *op) {
 	o.SetErr(nil)
 	o.SetVal("")
 	o.key, o.words = "", [4]string{}
-	o.gone, o.err = nil, nil
+	o.ctx, o.err, o.late = nil, nil, false
 	o.durable, o.asking, o.sends, o.hops = false, false, 0, 0
 	p.pools[o.script.index].Put(o)
 }
@@ -105,36 +107,47 @@ func (p *ops) put(o *op) {
 // answer tells whoever asked.
 func (o *op) answer(err error) {
 	o.err = err
-	o.done <- struct{}{}
+	o.done <- true
+}
+
+// linger tells whoever asked that the answer takes long, once.
+func (o *op) linger() {
+	if !o.late {
+		o.late = true
+		o.done <- false
+	}
 }
 
 // abandoned reports whether nobody waits for the answer.
-func (o *op) abandoned() bool {
-	select {
-	case <-o.gone:
-		return true
-	default:
-		return false
-	}
-}
+func (o *op) abandoned() bool { return o.ctx.Err() != nil }
 
 // wait waits for the answer of an op that was added to a lane, no longer than ctx
 // lives. After false the op is lost.
+//
+// To wait for the end of a context costs more than all else that a call does here, and
+// nearly every answer is there in a millisecond: so the end of ctx is heeded only
+// once the lane says that the answer takes long, unless that is too late for ctx.
 func (o *op) wait(ctx context.Context) (answered bool) {
-	if ctx.Done() == nil {
-		<-o.done
-		return true
+	if d, ok := ctx.Deadline(); !ok || time.Until(d) > 3*soon {
+		if <-o.done {
+			return true
+		}
 	}
-	select {
-	case <-o.done:
-		return true
-	case <-ctx.Done():
-	}
-	select {
-	case <-o.done: // just in time
-		return true
-	default:
-		return false
+	for {
+		select {
+		case answered = <-o.done:
+		case <-ctx.Done():
+			select {
+			case answered = <-o.done: // just in time
+			default:
+			}
+			if !answered {
+				return false
+			}
+		}
+		if answered {
+			return true
+		}
 	}
 }
 

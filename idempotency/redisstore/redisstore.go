@@ -11,7 +11,8 @@
 // Calls of all goroutines share pipelines, one per node: while one is under way the
 // next gathers, and leaves when the former is back. Nothing lingers, so a lone call
 // takes one round trip, and a hundred workers take one together. Every call keeps
-// to its own context. A round trip that takes longer than Options.Timeout is given
+// to its own context: to the millisecond where the deadline is less than 150 ms away,
+// else as soon as a round trip has taken 50 ms. A round trip that takes longer than Options.Timeout is given
 // up; its calls may have been applied, and their tokens make it harmless to repeat
 // them. The goroutine that sends lives only while there is something to send.
 //

@@ -47,7 +47,7 @@ const scriptCount = 7
 
 // scripts are all of them, by their indexes.
 var scripts = [scriptCount]*script{
-	newScript(0, "claim", recordLua+claimLua, "wnnwnwnn"),
+	newScript(0, "claim", recordLua+claimLua, "wnnwnwnnn"),
 	newScript(1, "extend", recordLua+extendLua, "wnnnnnwwnnn"),
 	newScript(2, "complete", recordLua+completeLua, "wnnwwn"),
 	newScript(3, "release", recordLua+releaseLua, "wnnw"),

@@ -142,6 +142,20 @@ var claimCases = []testCase{
 		r.Token, r.Life = "b", "life-b"
 		equal(t, "Attempts", s.claim(t, r, idempotency.ClassTakeover).Attempts, 1)
 	}},
+	{"a copy that was sent before the last claim is no new life", func(t *testing.T, s *suite) {
+		r := s.claimOf("a")
+		r.MaxAttempts, r.Alone = 1, true
+		claimed := s.claim(t, r, idempotency.ClassNew).Fence / 1000
+		s.Lapse(t, s.key)
+		r.Token, r.Life, r.Sent = "b", "life-b", claimed-60_001
+		reply := s.claim(t, r, idempotency.ClassTakeover)
+		equal(t, "Attempts of a copy", reply.Attempts, 2)
+		equal(t, "Deaths of a copy", reply.Deaths, 1)
+		s.Lapse(t, s.key)
+		// Clocks may differ.
+		r.Token, r.Life, r.Sent = "c", "life-c", reply.Fence/1000-50_000
+		equal(t, "Attempts of what was sent since", s.claim(t, r, idempotency.ClassTakeover).Attempts, 1)
+	}},
 	{"neither the same life, nor attempts left, nor no limit start anew", func(t *testing.T, s *suite) {
 		r := s.claimOf("a")
 		r.MaxAttempts, r.Alone = 1, true

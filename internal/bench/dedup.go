@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -104,15 +106,24 @@ func (d *dedup) side(handlers int, protected bool) side {
 }
 
 // compareDedup measures what idempotency adds.
-func compareDedup(ctx context.Context, args []string, out io.Writer) error {
+func compareDedup(ctx context.Context, args []string, out io.Writer) (err error) {
 	fl := flag.NewFlagSet("dedup", flag.ContinueOnError)
 	rounds := fl.Int("rounds", 5, "`number` of trials of each side")
+	heap := fl.Int("heap", 32, "`MiB` that the process holds beside, as a service does")
+	only := fl.Bool("only", false, "run only the side with idempotency and 100 handlers, and print each trial (for profiles)")
+	cpuProfile := fl.String("cpuprofile", "", "write a CPU profile to `file`")
+	memProfile := fl.String("memprofile", "", "write an allocation profile to `file`")
 	if err := fl.Parse(args); err != nil {
 		return err
 	}
 	if *rounds < 1 {
 		return fmt.Errorf("-rounds is %d, want at least 1", *rounds)
 	}
+	if *heap < 0 {
+		return fmt.Errorf("-heap is %d, want at least 0", *heap)
+	}
+	ballast := make([]byte, *heap<<20)
+	defer runtime.KeepAlive(ballast)
 	server, err := startRedis(ctx)
 	if err != nil {
 		return err
@@ -125,7 +136,24 @@ func compareDedup(ctx context.Context, args []string, out io.Writer) error {
 	defer target.Close()
 	d := newDedup(server.addr)
 	defer d.rdb.Close()
+	stopProfiles, err := profile(*cpuProfile, *memProfile)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stopProfiles()) }()
 
+	if *only {
+		d.many.messages = 60_000
+		printHead(out)
+		for range *rounds {
+			c, err := measure(ctx, target, d.side(concurrency, true), d.many)
+			if err != nil {
+				return err
+			}
+			printRow(out, d.many.name, "dedup", c)
+		}
+		return nil
+	}
 	r := &dedupReport{}
 	for range *rounds {
 		if err := d.round(ctx, target, r); err != nil {

@@ -8,15 +8,17 @@ import (
 	"time"
 )
 
-// Context is a context that can be cancelled with a cause. The cancellable context
-// behind it is made only when somebody looks: many handlers never do, and to make
-// one, hook it into its parent and end it costs more than all else that the
-// runtime does for a message.
+// Context is a context that can be cancelled with a cause, and may have a deadline.
+// The cancellable context behind it is made only when somebody waits for its end or
+// makes a context of it: many handlers never do, and to make one, hook it into its
+// parent and end it costs more than all else that the runtime does for a message.
 //
-// Set Parent before the first use. It is safe for concurrent use and must not be
-// copied.
+// Set Parent, and Until, before the first use. It is safe for concurrent use and must
+// not be copied.
 type Context struct {
 	Parent context.Context
+	// Until is when it ends by itself; zero where its parent alone says so.
+	Until time.Time
 
 	mu    sync.Mutex // guards all below
 	inner context.Context
@@ -30,6 +32,11 @@ func (c *Context) look() context.Context {
 	defer c.mu.Unlock()
 	if c.inner == nil {
 		c.inner, c.stop = context.WithCancelCause(c.Parent)
+		if !c.Until.IsZero() {
+			cancel := c.stop
+			inner, release := context.WithDeadline(c.inner, c.Until)
+			c.inner, c.stop = inner, func(cause error) { cancel(cause); release() }
+		}
 		if c.ended {
 			c.stop(c.cause)
 		}
@@ -51,15 +58,41 @@ func (c *Context) Cancel(cause error) {
 	}
 }
 
-// Deadline is the parent's.
-func (c *Context) Deadline() (time.Time, bool) { return c.Parent.Deadline() }
+// Deadline is Until or the parent's, whichever comes first.
+func (c *Context) Deadline() (time.Time, bool) {
+	d, ok := c.Parent.Deadline()
+	if !c.Until.IsZero() && (!ok || c.Until.Before(d)) {
+		return c.Until, true
+	}
+	return d, ok
+}
 
 // Done is closed when the context or its parent has ended.
 func (c *Context) Done() <-chan struct{} { return c.look().Done() }
 
 // Err is nil until then.
-func (c *Context) Err() error { return c.look().Err() }
+func (c *Context) Err() error {
+	c.mu.Lock()
+	inner, ended := c.inner, c.ended
+	c.mu.Unlock()
+	switch {
+	case inner != nil:
+		return inner.Err()
+	case ended:
+		return context.Canceled
+	}
+	if err := c.Parent.Err(); err != nil || c.Until.IsZero() || time.Now().Before(c.Until) {
+		return err
+	}
+	return context.DeadlineExceeded
+}
 
-// Value asks the context behind this one: package context looks for its own there,
-// by a key that nobody else knows.
-func (c *Context) Value(key any) any { return c.look().Value(key) }
+// Value is the parent's, but for what package context asks: it looks for its own
+// contexts by a key that nobody else knows, a *int, and is to find the one behind this.
+// Were that key to become another, contexts made of this one would end all the same.
+func (c *Context) Value(key any) any {
+	if _, own := key.(*int); own {
+		return c.look().Value(key)
+	}
+	return c.Parent.Value(key)
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/holdfast-go/holdfast/internal/lazyctx"
@@ -67,6 +68,48 @@ func TestContext(t *testing.T) {
 			t.Error("a deadline out of nowhere")
 		}
 	})
+	t.Run("it ends at Until, looked at or not, and not later than its parent", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			looked, not := &lazyctx.Context{Parent: t.Context(), Until: time.Now().Add(time.Second)}, &lazyctx.Context{Parent: t.Context(), Until: time.Now().Add(time.Second)}
+			defer looked.Cancel(nil)
+			done := looked.Done()
+			if d, ok := not.Deadline(); !ok || !d.Equal(time.Now().Add(time.Second)) {
+				t.Errorf("deadline %v, %v", d, ok)
+			}
+			time.Sleep(time.Second - 1)
+			synctest.Wait()
+			if looked.Err() != nil || not.Err() != nil {
+				t.Errorf("too early: %v, %v", looked.Err(), not.Err())
+			}
+			time.Sleep(time.Nanosecond)
+			<-done
+			if looked.Err() != context.DeadlineExceeded || not.Err() != context.DeadlineExceeded || context.Cause(not) != context.DeadlineExceeded {
+				t.Errorf("ended with %v, %v and cause %v", looked.Err(), not.Err(), context.Cause(not))
+			}
+			parent, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			late := &lazyctx.Context{Parent: parent, Until: time.Now().Add(time.Minute)}
+			if d, _ := late.Deadline(); !d.Equal(time.Now().Add(time.Second)) {
+				t.Errorf("deadline %v", d)
+			}
+			cancel()
+			if late.Err() != context.Canceled {
+				t.Errorf("ended with %v", late.Err())
+			}
+		})
+	})
+	t.Run("an end before Until has its cause", func(t *testing.T) {
+		t.Parallel()
+		c := &lazyctx.Context{Parent: t.Context(), Until: time.Now().Add(time.Hour)}
+		child, stop := context.WithCancel(c)
+		defer stop()
+		c.Cancel(errFirst)
+		<-child.Done()
+		if c.Err() != context.Canceled || context.Cause(child) != errFirst {
+			t.Errorf("err %v, cause %v", c.Err(), context.Cause(child))
+		}
+	})
 	t.Run("no cause stands for context.Canceled", func(t *testing.T) {
 		t.Parallel()
 		c, _ := setup(t)
@@ -85,6 +128,9 @@ func TestContextThatNobodyLooksAtCostsNothing(t *testing.T) { //nolint:parallelt
 		c := &contexts[n]
 		n++
 		c.Parent = parent
+		if c.Err() != nil || c.Value(key{}) != nil {
+			t.Error("it has ended, or a value")
+		}
 		c.Cancel(nil)
 	})
 	if allocs > 0 {

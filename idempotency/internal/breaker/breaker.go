@@ -54,6 +54,7 @@ type Breaker struct {
 	cfg Config
 
 	failures atomic.Int32 // calls in a row, while the store is taken for whole
+	open     atomic.Bool  // reopened is not nil: for those who only want to know that it is
 
 	mu       sync.Mutex // guards all below
 	changed  time.Time  // of the last change
@@ -89,6 +90,7 @@ func (b *Breaker) Failed(sent time.Time, err error) {
 	}
 	b.changed = time.Now()
 	b.reopened = make(chan struct{})
+	b.open.Store(true)
 	b.why = fmt.Errorf("idempotency: the store is down: %w", err)
 	b.probes, b.ramp = 0, time.Time{}
 	b.schedule()
@@ -101,6 +103,9 @@ func (b *Breaker) Failed(sent time.Time, err error) {
 // Open returns nil while the store is taken for whole; else a channel that is
 // closed when it is so again, and why it is not.
 func (b *Breaker) Open() (reopened <-chan struct{}, why error) {
+	if !b.open.Load() {
+		return nil, nil // as nearly always
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.reopened == nil {
@@ -214,6 +219,7 @@ func (b *Breaker) reopen() {
 	b.changed = now
 	b.failures.Store(0)
 	close(b.reopened)
+	b.open.Store(false)
 	b.reopened, b.why = nil, nil
 	b.ramp = now.Add(Ramp)
 	b.epoch++

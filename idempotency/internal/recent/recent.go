@@ -42,7 +42,7 @@ func (s *Set) Add(key, word string, life time.Duration) {
 	now := time.Now()
 	s.turn(now)
 	if _, known := s.young[key]; !known && len(s.young) >= s.most {
-		s.old, s.young, s.turned = s.young, map[string]entry{}, now
+		s.renew(now)
 	}
 	s.young[key] = entry{word, now.Add(min(life, 2*s.life))}
 }
@@ -81,6 +81,16 @@ func (s *Set) turn(now time.Time) {
 		clear(s.young)
 		s.old, s.turned = nil, now
 	case age >= s.life:
-		s.old, s.young, s.turned = s.young, map[string]entry{}, now
+		s.renew(now)
+	}
+}
+
+// renew begins a young generation, in what held the old one: a map that has its size
+// need not grow. mu is held.
+func (s *Set) renew(now time.Time) {
+	clear(s.old)
+	s.old, s.young, s.turned = s.young, s.old, now
+	if s.young == nil {
+		s.young = map[string]entry{}
 	}
 }

@@ -77,6 +77,7 @@ type entry struct {
 	key, hash string
 	waits     []*Wait
 	next      time.Time // when polled: when to look at it again
+	seat      Seat      // of whoever works on it
 }
 
 // New makes an empty table. poll asks the store for keys that run elsewhere.
@@ -122,8 +123,9 @@ func (t *Table) Enter(key, hash string, lease Lease) (*Seat, *Wait) {
 	e := t.keys[key]
 	if e == nil {
 		e = &entry{key: key, hash: hash}
+		e.seat = Seat{t: t, e: e}
 		t.keys[key] = e
-		return &Seat{t: t, e: e}, nil
+		return &e.seat, nil
 	}
 	if lease == nil || e.hash != "" && hash != "" && e.hash != hash {
 		return nil, nil
