@@ -176,6 +176,14 @@ func TestLane(t *testing.T) {
 			b.link.hole.Store(true)
 			var wg sync.WaitGroup
 			wg.Go(func() {
+				begun := time.Now()
+				_, err := b.Claim(t.Context(), request("patient", "t"))
+				if !errors.Is(err, idempotency.ErrUnavailable) || time.Since(begun) > time.Second {
+					t.Errorf("after %v returned %v, want ErrUnavailable within the client's timeouts", time.Since(begun), err)
+				}
+			})
+			synctest.Wait() // the others queue up behind it
+			wg.Go(func() {
 				ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 				defer cancel()
 				begun := time.Now()
@@ -201,13 +209,6 @@ func TestLane(t *testing.T) {
 			canceled(0, 10*time.Millisecond, 50*time.Millisecond) // contexts are looked at from then on
 			canceled(20*time.Millisecond, 5*time.Millisecond, 30*time.Millisecond)
 			canceled(70*time.Millisecond, 5*time.Millisecond, 5*time.Millisecond)
-			wg.Go(func() {
-				begun := time.Now()
-				_, err := b.Claim(t.Context(), request("patient", "t"))
-				if !errors.Is(err, idempotency.ErrUnavailable) || time.Since(begun) > time.Second {
-					t.Errorf("after %v returned %v, want ErrUnavailable within the client's timeouts", time.Since(begun), err)
-				}
-			})
 			wg.Wait()
 			b.link.hole.Store(false)
 			if _, err := b.Claim(t.Context(), request("patient", "t")); err != nil {
