@@ -21,7 +21,7 @@ func TestDocumentsNameTestsThatExist(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	documents = append(documents, "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "examples/orders/README.md", "examples/fanout/README.md")
+	documents = append(documents, "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "examples/orders/README.md", "examples/fanout/README.md", "examples/effects/README.md")
 	tests := 0
 	for _, document := range documents {
 		text, err := os.ReadFile(document)

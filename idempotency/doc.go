@@ -16,9 +16,10 @@
 //     process as well.
 //
 // It is not "exactly once". A crash between the effect and its record repeats the
-// effect; only a fence, or a record in the same transaction as the effect, closes
-// that gap. Deduplication is per store: two stores in two regions know nothing of
-// each other.
+// effect; only the key in the same transaction as the effect, or given to a system
+// that knows keys, closes that gap. A fence stops what comes late, from a process that
+// was frozen. examples/effects shows a handler for each. Deduplication is per store:
+// two stores in two regions know nothing of each other.
 //
 // # How it works
 //
