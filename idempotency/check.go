@@ -113,7 +113,12 @@ func (mw *Middleware) checkTimes(q holdfast.Queue) (findings []Finding) {
 	}
 	need, keep := neededTTL(q), retention(q)
 	if cfg.DoneTTL > 0 && cfg.DoneTTL < need {
-		findings = append(findings, Finding{"done-ttl", SeverityWarning,
+		severity := SeverityWarning
+		if cfg.DoneTTL < q.Retention {
+			// A copy need not even be dead-lettered to outlive it.
+			severity = SeverityError
+		}
+		findings = append(findings, Finding{"done-ttl", severity,
 			fmt.Sprintf("Config.DoneTTL is %v, but a copy of a message can turn up %v after it was done (retention of the queue, "+
 				"of its dead-letter queue, and of the queue again after a redrive, and 1h): its work would be done twice", cfg.DoneTTL, need),
 			fmt.Sprintf("Set DoneTTL to %v or leave it 0; if that takes too much memory, set PostDeleteTTL as well", need)})

@@ -50,6 +50,18 @@ func TestCheck(t *testing.T) {
 			setUp{cfg: with(func(c *idempotency.Config) { c.DoneTTL = 7 * day })}, "done-ttl", idempotency.SeverityWarning,
 			[]string{"Config.DoneTTL is 168h0m0s", "529h0m0s after it was done", "Set DoneTTL to 529h0m0s", "PostDeleteTTL"},
 		},
+		"a memory shorter than the retention of the queue itself": {
+			setUp{cfg: with(func(c *idempotency.Config) { c.DoneTTL = 4*day - time.Minute })}, "done-ttl", idempotency.SeverityError,
+			[]string{"Config.DoneTTL is 95h59m0s", "529h0m0s after it was done", "Set DoneTTL to 529h0m0s"},
+		},
+		"a memory as long as that": {
+			setUp{cfg: with(func(c *idempotency.Config) { c.DoneTTL = 4 * day })}, "done-ttl", idempotency.SeverityWarning,
+			[]string{"Config.DoneTTL is 96h0m0s"},
+		},
+		"a short memory for a queue that is not known": {
+			setUp{with(func(c *idempotency.Config) { c.DoneTTL = time.Hour }), func(q *holdfast.Queue) { q.Retention = 0 }},
+			"done-ttl", idempotency.SeverityWarning, []string{"Config.DoneTTL is 1h0m0s"},
+		},
 		"a memory as long as retentions that are short": {setUp: setUp{
 			with(func(c *idempotency.Config) { c.DoneTTL = 7*day + time.Hour }),
 			func(q *holdfast.Queue) { q.Retention, q.DeadLetterRetention = day, 5*day },

@@ -80,9 +80,10 @@ type Config struct {
 	// DoneTTL is how long a completed key is remembered. It must outlive every copy
 	// of its message: in the queue, in the dead-letter queue, and in the queue again
 	// after a redrive. Each key takes about 220 bytes of Redis for this long. 0
-	// takes the default, less than 1 minute is an error. Default: twice the queue's
-	// retention, that of its dead-letter queue (14 days where it is not known) and 1
-	// hour; the queue's retention and 1 hour where it has no dead-letter queue.
+	// takes the default, less than 1 minute is an error, as at start is less than the
+	// queue's retention; less than the default is a warning then. Default: twice the
+	// queue's retention, that of its dead-letter queue (14 days where it is not known)
+	// and 1 hour; the queue's retention and 1 hour where it has no dead-letter queue.
 	DoneTTL time.Duration
 	// PostDeleteTTL shortens DoneTTL once the message is surely deleted, to save
 	// memory: what can still come then is a copy that SQS delivers after the delete,

@@ -145,13 +145,13 @@ func TestStart(t *testing.T) {
 	})
 	t.Run("weak keys and short memories are logged", func(t *testing.T) {
 		t.Parallel()
-		log, err := start(t, queue, idempotency.Config{DoneTTL: time.Hour, RecordTTL: time.Hour})
+		log, err := start(t, queue, idempotency.Config{DoneTTL: 96 * time.Hour, RecordTTL: time.Hour})
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, want := range []string{
 			"neither Key nor KeyAttribute is set", "check=key-source queue=orders",
-			"Config.DoneTTL is 1h0m0s, but a copy of a message can turn up 529h0m0s after it was done",
+			"Config.DoneTTL is 96h0m0s, but a copy of a message can turn up 529h0m0s after it was done",
 			"Config.RecordTTL is 1h0m0s, but a message can wait in the queue for 96h0m0s",
 		} {
 			if !strings.Contains(log, want) {
