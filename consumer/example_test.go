@@ -12,9 +12,12 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/holdfast-go/holdfast"
 	"github.com/holdfast-go/holdfast/consumer"
+	"github.com/holdfast-go/holdfast/idempotency"
+	"github.com/holdfast-go/holdfast/idempotency/redisstore"
 	"github.com/holdfast-go/holdfast/sqstest"
 )
 
@@ -40,6 +43,23 @@ func Example() {
 		log.Fatal(err)
 	}
 	c, err := consumer.New(sqs.NewFromConfig(cfg), "orders", holdfast.JSON(charge), consumer.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	log.Print(holdfast.Run(context.Background(), c))
+}
+
+// The same with idempotency: what is sent, or delivered, twice is charged once. An
+// order is named by the message attribute order-id.
+func Example_idempotency() {
+	charge := func(ctx context.Context, o Order) error { log.Println("charge", o.ID); return nil }
+	cfg, err := config.LoadDefaultConfig(context.Background())
+	if err != nil {
+		log.Fatal(err)
+	}
+	rdb := redis.NewClient(&redis.Options{Addr: "localhost:6379"})
+	once := idempotency.New(redisstore.New(rdb), idempotency.Config{Consumer: "orders", KeyAttribute: "order-id"})
+	c, err := consumer.New(sqs.NewFromConfig(cfg), "orders", holdfast.JSON(charge), consumer.Config{Middleware: []holdfast.Middleware{once}})
 	if err != nil {
 		log.Fatal(err)
 	}
