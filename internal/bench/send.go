@@ -17,8 +17,12 @@ import (
 
 // What sending may cost.
 const (
-	maxSendCPU   = 1.15 // beside the hand-written SendMessageBatch loop
-	minSendTimes = 4.0  // messages per second beside one SendMessage for each
+	maxSendCPU = 1.15 // beside the hand-written SendMessageBatch loop
+	// minSendTimes bounds messages per second beside one SendMessage for each, where the
+	// processor is the limit. At 10 ms latency 100 callers that wait for their answers
+	// send 10,000 a second at the most, however few requests carry them, and one call for
+	// each comes close to that: there is nothing to gain but CPU time.
+	minSendTimes = 4.0
 )
 
 // sendBody is what every message is.
@@ -88,8 +92,8 @@ func (r *sendReport) print(w io.Writer) {
 	}
 	for i, latency := range []string{"0 ms", "10 ms"} {
 		check(r.raw[i].cpu <= maxSendCPU, "cpu at %s %.3f > %.2f", latency, r.raw[i].cpu, maxSendCPU)
-		check(r.one[i].rate >= minSendTimes, "rate at %s %.2f times one by one < %.0f", latency, r.one[i].rate, minSendTimes)
 	}
+	check(r.one[0].rate >= minSendTimes, "rate at 0 ms %.2f times one by one < %.0f", r.one[0].rate, minSendTimes)
 	// A timer of the machine rings a little late.
 	check(r.added <= sendLinger+time.Millisecond, "a message alone waits %v > %v", r.added, sendLinger)
 	if len(missed) == 0 {
