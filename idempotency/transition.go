@@ -311,9 +311,17 @@ func (c *checker) joined(call string) error {
 // word reports whether s fits into a field of a packed record.
 func word(s string) bool {
 	for i := range len(s) {
-		if c := s[i]; !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_') {
+		if !wordBytes[s[i]] {
 			return false
 		}
 	}
 	return true
 }
+
+// wordBytes are the bytes of a word: base64url's.
+var wordBytes = func() (t [256]bool) {
+	for _, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") {
+		t[c] = true
+	}
+	return t
+}()

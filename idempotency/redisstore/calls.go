@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/holdfast-go/holdfast/idempotency"
 )
@@ -203,7 +204,8 @@ func (s *Store) ask(ctx context.Context, o *op) error {
 	if err := ctx.Err(); err != nil {
 		return gaveUp(err)
 	}
-	o.ctx = ctx
+	d, ends := ctx.Deadline()
+	o.ctx, o.hasty = ctx, ends && time.Until(d) < 3*soon
 	l, err := s.route(ctx, o.key)
 	if err != nil {
 		return err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -23,10 +22,12 @@ type op struct {
 	words  [4]string
 	nums   [8]int64
 
-	ctx     context.Context //nolint:containedctx // of whoever asked: it has ended when nobody waits any more
-	done    chan bool       // receives true when err is set, and may receive false before: it takes long
-	err     error
-	late    bool // false was sent
+	ctx  context.Context //nolint:containedctx // of whoever asked: it has ended when nobody waits any more
+	done chan bool       // receives true when err is set, and may receive false before: it takes long
+	err  error
+	late bool // false was sent
+	// hasty: whoever asked looks at its context from the start.
+	hasty   bool
 	durable bool // the answer counts only once replicas have it
 	asking  bool // the next node takes the key only for one who asks
 	sends   int8 // how often it was sent
@@ -99,7 +100,7 @@ func (p *ops) put(o *op) {
 	o.SetErr(nil)
 	o.SetVal("")
 	o.key, o.words = "", [4]string{}
-	o.ctx, o.err, o.late = nil, nil, false
+	o.ctx, o.err, o.late, o.hasty = nil, nil, false, false
 	o.durable, o.asking, o.sends, o.hops = false, false, 0, 0
 	p.pools[o.script.index].Put(o)
 }
@@ -118,8 +119,9 @@ func (o *op) linger() {
 	}
 }
 
-// abandoned reports whether nobody waits for the answer.
-func (o *op) abandoned() bool { return o.ctx.Err() != nil }
+// abandoned reports whether nobody waits for the answer. Nobody leaves before it looks
+// at its context.
+func (o *op) abandoned() bool { return (o.late || o.hasty) && o.ctx.Err() != nil }
 
 // wait waits for the answer of an op that was added to a lane, no longer than ctx
 // lives. After false the op is lost.
@@ -128,10 +130,8 @@ func (o *op) abandoned() bool { return o.ctx.Err() != nil }
 // nearly every answer is there in a millisecond: so the end of ctx is heeded only
 // once the lane says that the answer takes long, unless that is too late for ctx.
 func (o *op) wait(ctx context.Context) (answered bool) {
-	if d, ok := ctx.Deadline(); !ok || time.Until(d) > 3*soon {
-		if <-o.done {
-			return true
-		}
+	if !o.hasty && <-o.done {
+		return true
 	}
 	for {
 		select {

@@ -4,18 +4,17 @@
 -- -> class fence attempts
 local token, fence, ttl, charge = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
-local v, bad = load()
-if bad then return bad end
+local s, given, a, dups, _, owner, hash, life = load()
+if s == 'bad' then return unreadable() end
 
-if not v then return tell('L', fence, '0') end
-if v.s == 'C' or v.token ~= token or v.fence ~= fence then return tell('X', v.fence, '0') end
+if not s then return 'L ' .. fence .. ' 0' end
+if s == 'C' or owner ~= token or given ~= fence then return 'X ' .. given .. ' 0' end
 
 -- A free record under this token is a repetition: the attempt is not taken back
 -- twice, but the record is written again for WAIT.
-if v.s == 'P' then
-  v.s, v.deadline = 'F', 0
-  if charge == 'refund' then v.a = math.max(v.a - 1, 0) end
-  if charge == 'reset' then v.a = 0 end
+if s == 'P' then
+  if charge == 'refund' then a = math.max(a - 1, 0) end
+  if charge == 'reset' then a = 0 end
 end
-save(v, ttl)
-return tell('O', v.fence, num(v.a))
+redis.call('SET', key, '1|F|' .. given .. '|' .. a .. '|' .. dups .. '|0|' .. owner .. '|' .. hash .. '|' .. life, 'PX', ttl)
+return 'O ' .. given .. ' ' .. a
