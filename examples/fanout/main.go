@@ -18,6 +18,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -141,13 +142,19 @@ func process(ctx context.Context, o options, env func(string) string, stdout, st
 	if err := holdfast.Run(ctx, runners...); err != nil {
 		return err
 	}
+	// Side by side: that a queue is empty takes two polls of a second to tell.
+	dead, errs := make([][]deadLetter, len(books)), make([]error, len(books))
+	var reading sync.WaitGroup
+	for i, book := range books {
+		reading.Go(func() { dead[i], errs[i] = readDeadLetters(ctx, b, book.queue+"-dlq") })
+	}
+	reading.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
 	balanced := true
-	for _, book := range books {
-		dead, err := readDeadLetters(ctx, b, book.queue+"-dlq")
-		if err != nil {
-			return err
-		}
-		l := book.balance(dead)
+	for i, book := range books {
+		l := book.balance(dead[i])
 		fmt.Fprint(stdout, l.text())
 		balanced = balanced && l.balances()
 	}
