@@ -347,10 +347,11 @@ func TestLinearizability(t *testing.T) {
 		}
 		wg.Wait()
 		direct.Del(t.Context(), key)
-		result := porcupine.CheckOperationsTimeout(model, h.ops, 5*time.Second)
+		result := porcupine.CheckOperationsTimeout(model, h.ops, 2*time.Second)
 		if result == porcupine.Unknown {
 			// Many ghosts at once can be more orders than there is time to try. That
-			// is no violation, and no proof: most keys must be decided.
+			// is no violation, and no proof: most keys must be decided. Nearly all are
+			// within 10 ms; what is not within 2 s is not within 5 s either.
 			undecided++
 			continue
 		}
