@@ -137,8 +137,8 @@ func (t *SDK) deadLetterRetention(ctx context.Context, url string) time.Duration
 	if err != nil {
 		return 0
 	}
-	seconds, _ := strconv.Atoi(out.Attributes[string(types.QueueAttributeNameMessageRetentionPeriod)])
-	return time.Duration(seconds) * time.Second
+	seconds := number(out.Attributes[string(types.QueueAttributeNameMessageRetentionPeriod)])
+	return time.Duration(max(0, seconds)) * time.Second
 }
 
 // The system attributes to ask for: each costs bytes and time, so no others.
@@ -245,8 +245,7 @@ func (t *SDK) Message(m *Origin, msg *holdfast.Message) {
 		FirstReceivedAt: millis(m.Attributes[string(types.MessageSystemAttributeNameApproximateFirstReceiveTimestamp)]),
 	}
 	// A count that is missing or no number counts as the first delivery.
-	msg.ReceiveCount, _ = strconv.Atoi(m.Attributes[string(types.MessageSystemAttributeNameApproximateReceiveCount)])
-	msg.ReceiveCount = max(1, msg.ReceiveCount)
+	msg.ReceiveCount = max(1, number(m.Attributes[string(types.MessageSystemAttributeNameApproximateReceiveCount)]))
 	if len(m.MessageAttributes) > 0 {
 		msg.Attributes = make(map[string]holdfast.Attribute, len(m.MessageAttributes))
 		for name, v := range m.MessageAttributes {
@@ -255,10 +254,23 @@ func (t *SDK) Message(m *Origin, msg *holdfast.Message) {
 	}
 }
 
-// millis reads a time in milliseconds since 1970, as SQS tells times.
+// number reads a number of a size that can be counted on from; 0 where there is none.
+func number(s string) int {
+	n, err := strconv.ParseInt(s, 10, 32)
+	if err != nil {
+		return 0
+	}
+	return int(n)
+}
+
+// lastMillis is beyond the year 5000: later times do not fit into every format.
+const lastMillis = 100_000_000_000_000
+
+// millis reads a time in milliseconds since 1970, as SQS tells times; the zero time
+// where it is missing or none that SQS can mean.
 func millis(s string) time.Time {
 	n, err := strconv.ParseInt(s, 10, 64)
-	if err != nil {
+	if err != nil || n <= 0 || n > lastMillis {
 		return time.Time{}
 	}
 	return time.UnixMilli(n)
