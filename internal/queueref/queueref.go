@@ -99,7 +99,7 @@ func ReadAttributes(q *holdfast.Queue, attributes map[string]string) error {
 		q.FIFO = true
 	}
 	if v := attributes["MessageRetentionPeriod"]; v != "" {
-		n, err := strconv.Atoi(v)
+		n, err := strconv.ParseUint(v, 10, 31)
 		if err != nil {
 			return fmt.Errorf("queue attribute MessageRetentionPeriod is %q; a number of seconds was expected", v)
 		}

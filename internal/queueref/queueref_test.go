@@ -1,6 +1,7 @@
 package queueref_test
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -161,7 +162,7 @@ func TestReadAttributesTakesOverWhatSQSTells(t *testing.T) {
 func TestReadAttributesNamesWhatItCannotRead(t *testing.T) {
 	t.Parallel()
 	for attribute, values := range map[string][]string{
-		"MessageRetentionPeriod": {"four days"},
+		"MessageRetentionPeriod": {"four days", "-1", "9223372036854775807"},
 		"RedrivePolicy":          {"{", `{"maxReceiveCount":3}`, `{"deadLetterTargetArn":"a","maxReceiveCount":"x"}`},
 	} {
 		for _, v := range values {
@@ -202,11 +203,15 @@ func FuzzParse(f *testing.F) {
 func FuzzReadAttributes(f *testing.F) {
 	f.Add("arn:aws:sqs:eu-west-1:1:orders", "60", `{"deadLetterTargetArn":"arn:aws:sqs:eu-west-1:1:dlq","maxReceiveCount":"3"}`)
 	f.Add("x", "-1", `{"maxReceiveCount":null}`)
+	f.Add("x", "9223372036854775807", "") // more seconds than a Duration holds
 	f.Fuzz(func(t *testing.T, arn, retention, policy string) {
 		q := holdfast.Queue{Name: "orders", URL: "https://h/1/orders"}
 		err := queueref.ReadAttributes(&q, map[string]string{"QueueArn": arn, "MessageRetentionPeriod": retention, "RedrivePolicy": policy})
 		if err == nil && policy != "" && q.DeadLetterARN == "" {
 			t.Errorf("policy %q is taken without its queue", policy)
+		}
+		if n := int64(q.Retention / time.Second); q.Retention != 0 && strings.TrimLeft(retention, "+0") != strconv.FormatInt(n, 10) || n < 0 {
+			t.Errorf("a retention of %q is taken for %v", retention, q.Retention)
 		}
 		queueref.Region(q)
 		queueref.Sibling(q.URL, q.DeadLetterARN)
