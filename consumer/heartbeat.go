@@ -194,7 +194,7 @@ func (b *heartbeat) extend(ctx context.Context, hs []*hold) {
 		if e != nil {
 			failed++
 		}
-		after = append(after, b.extended(h, handles[i], sent.Add(time.Duration(times[i])*time.Second), e))
+		after = append(after, b.extended(h, handles[i], sent, sent.Add(time.Duration(times[i])*time.Second), e))
 	}
 	b.rearm()
 	b.d.mu.Unlock()
@@ -215,9 +215,9 @@ func (b *heartbeat) extend(ctx context.Context, hs []*hold) {
 
 func nothing() {}
 
-// extended notes the answer for one hold and returns what to do without the lock.
-// Call with mu held.
-func (b *heartbeat) extended(h *hold, handle string, deadline time.Time, err error) func() {
+// extended notes the answer for one hold to what was sent at sent, and returns what
+// to do without the lock. Call with mu held.
+func (b *heartbeat) extended(h *hold, handle string, sent, deadline time.Time, err error) func() {
 	now := time.Now()
 	h.extending = false
 	if h.settleSoon {
@@ -232,7 +232,9 @@ func (b *heartbeat) extended(h *hold, handle string, deadline time.Time, err err
 		if deadline.After(h.deadline) {
 			h.deadline = deadline
 		}
-		b.schedule(h, now.Add(h.deadline.Sub(now)/2))
+		// Half of the hold counts from the request: half of what an answer that came late
+		// leaves could be later than the end of a claim, which comes before the hold's.
+		b.schedule(h, sent.Add(h.deadline.Sub(sent)/2))
 		return h.renewed(h.deadline, nil)
 	}
 	if f := wire.Classify(err); (f == wire.Stale || f == wire.Rejected) && h.handle == handle {

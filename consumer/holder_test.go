@@ -124,6 +124,27 @@ func TestOneHolderKeepsItsMessages(t *testing.T) {
 			}
 		})
 	})
+	t.Run("an answer that comes late puts off no extension", func(t *testing.T) {
+		inBubble(t, func(t *testing.T) {
+			srv := sqstest.New(t)
+			q := srv.Queue(t, "orders", sqstest.DLQ(3))
+			srv.Delay(extendAction, 4*time.Second, sqstest.OnReply())
+			q.Send(t, "order")
+			var r runLog
+			start(t, srv, q, r.of(func(ctx context.Context, _ *holdfast.Message) error { return workFor(ctx, 5*time.Minute) }), consumer.Config{})
+			until(t, 10*time.Minute, "done", empty(q))
+			calls := callsOf(srv, extendAction)
+			for i := 2; i < len(calls); i++ {
+				// A claim ends 5 s before the hold, so half of what the answer leaves is late.
+				if d := calls[i].At.Sub(calls[i-1].At); d > 15*time.Second {
+					t.Errorf("extension %d came %v after the one before, want half of 30s", i, d)
+				}
+			}
+			if len(calls) < 19 {
+				t.Errorf("%d extensions in 5 minutes", len(calls))
+			}
+		})
+	})
 	for _, c := range []struct {
 		name  string
 		fault float64

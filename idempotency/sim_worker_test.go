@@ -298,7 +298,7 @@ func (w *simWorker) arrive(d simDelivery, late time.Duration) {
 			h.handle, h.lost, h.late = d.handle, false, late
 			h.received, h.renewed = w.mono(), s.now
 			h.hidden(w.mono() + s.plan.visibility - time.Second)
-			h.beat()
+			h.beat(w.mono())
 			return
 		}
 	}
@@ -306,7 +306,7 @@ func (w *simWorker) arrive(d simDelivery, late time.Duration) {
 	s.runs++
 	h.visible = w.mono() + s.plan.visibility - time.Second
 	w.holds = append(w.holds, h)
-	h.beat()
+	h.beat(w.mono())
 }
 
 // schedule starts what may start. A message that must run alone waits until no
@@ -422,11 +422,12 @@ func (h *simHold) hidden(until time.Duration) {
 	}
 }
 
-// beat plans the next extension of the visibility, at half of what is left.
-func (h *simHold) beat() {
+// beat plans the next extension of the visibility, at half of a hold that began at
+// from.
+func (h *simHold) beat(from time.Duration) {
 	h.beats++
 	n := h.beats
-	h.w.after(max((h.visible-h.w.mono())/2, 0), func() {
+	h.w.after(max(from+(h.visible-from)/2-h.w.mono(), 0), func() {
 		if h.beats == n && h.state != simGone && !h.lost {
 			h.prolong(func(bool) {})
 		}
@@ -472,7 +473,7 @@ func (h *simHold) prolong(done func(ok bool)) {
 		case ok && answer == simDone:
 			h.late, h.confirmed = 0, sentTrue
 			h.hidden(max(h.visible, sent+d))
-			h.beat()
+			h.beat(sent)
 			done(true)
 			return
 		}
