@@ -72,8 +72,10 @@ func expect(i int, l line) (e expected, gets bool) {
 		return expected{amount: int64(l.order.Quantity)}, true
 	case l.order == nil:
 		return expected{cause: "undecodable"}, true
-	case l.order.Trouble == "refused", l.order.Trouble == "always-fails":
+	case l.order.Trouble == "refused":
 		return expected{cause: "permanent"}, true
+	case l.order.Trouble == "always-fails":
+		return expected{cause: "exhausted"}, true
 	}
 	return expected{amount: l.order.Cents}, true
 }

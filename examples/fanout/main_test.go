@@ -22,6 +22,7 @@ func TestTheLedgersBalance(t *testing.T) {
 {"id":"b","quantity":2,"cents":200}
 {"id":"c","quantity":3,"cents":300,"trouble":"refused"}
 {"id":"d","quantity":1,"cents":400,"trouble":"fails-twice"}
+{"id":"e","quantity":1,"cents":500,"trouble":"always-fails"}
 no order
 `
 	if err := os.WriteFile(input, []byte(orders), 0o600); err != nil {
@@ -33,9 +34,9 @@ no order
 	}
 	for _, want := range []string{
 		"create  subscription orders -> shipping", "Planned again: no differences", "ok      orders -> audit",
-		"billing: 6 messages, 3 done once, 1 duplicates suppressed, 1 dead-lettered as permanent, 1 dead-lettered as undecodable. It balances.",
+		"billing: 7 messages, 3 done once, 1 duplicates suppressed, 1 dead-lettered as exhausted, 1 dead-lettered as permanent, 1 dead-lettered as undecodable. It balances.",
 		"shipping: 3 messages, 2 done once, 1 duplicates suppressed. It balances.",
-		"audit: 6 messages, 5 done once, 1 duplicates suppressed. It balances.",
+		"audit: 7 messages, 6 done once, 1 duplicates suppressed. It balances.",
 		"All ledgers balance",
 	} {
 		if !strings.Contains(out.String(), want) {

@@ -29,9 +29,8 @@ func shopTopology(suffix, region, account string) fanout.Topology {
 		Name: "shop", Region: region, Account: account,
 		Topics: []fanout.Topic{{Name: "orders" + suffix, Carries: []string{producer.KeyAttribute, attrQuantity}}},
 		Queues: []fanout.Queue{
-			// An order that fails five times is looked at by people: idempotency counts
-			// runs that failed, and leaves three receives to what is no failure.
-			{Name: billing + suffix, DLQ: fanout.DeadLetter{MaxReceives: 8}},
+			// An order that fails five times is looked at by people.
+			{Name: billing + suffix, DLQ: fanout.DeadLetter{MaxReceives: 5}},
 			{Name: shipping + suffix},
 			{Name: audit + suffix, Retention: 7 * 24 * time.Hour},
 		},
