@@ -37,7 +37,7 @@ test: ## Run all tests, install redis-server where it is missing; PKG=./consumer
 	@scripts/test $(TESTFLAGS) $(PKG)
 
 .PHONY: integration
-integration: ## Run the suites on real LocalStack and Redis, on this machine and in containers; installs them on Debian 12 as root (1 minute, the first time 3)
+integration: ## Run the suites and the demo on real LocalStack and Redis, on this machine and the suites in containers too; installs them on Debian 12 as root (2 minutes, the first time 4)
 	@scripts/setup redis-server
 	scripts/localstack-suites
 
