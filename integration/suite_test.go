@@ -41,7 +41,16 @@ func send(t *testing.T, stack *Stack, in *sqs.SendMessageInput) {
 // run runs a consumer until the test ends, and wants it to stop in order.
 func run(t *testing.T, stack *Stack, q *Queue, h holdfast.HandlerFunc, cfg consumer.Config) {
 	t.Helper()
-	cfg.Wait, cfg.PollGrace = time.Second, -1
+	cfg.PollGrace = -1
+	begin(t, stack, q, h, cfg)
+}
+
+// begin is run for a consumer that may be stopped while the queue is still needed: its
+// polls end by themselves, because one that is cut goes on at LocalStack's end and takes
+// messages with it.
+func begin(t *testing.T, stack *Stack, q *Queue, h holdfast.HandlerFunc, cfg consumer.Config) (stop func()) {
+	t.Helper()
+	cfg.Wait = time.Second
 	c, err := consumer.New(stack.SQS, q.URL, h, cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -49,12 +58,14 @@ func run(t *testing.T, stack *Stack, q *Queue, h holdfast.HandlerFunc, cfg consu
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan error, 1)
 	go func() { done <- c.Run(ctx) }()
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Errorf("Run: %v", err)
 		}
 	})
+	t.Cleanup(stop)
+	return stop
 }
 
 // drained is nil when a queue holds nothing.
