@@ -117,9 +117,33 @@ func (s *Server) admit(sub *subscription, queueARN string) error {
 	return nil
 }
 
+// enabledRegions are those that every account has; SNS counts all others as opt-in
+// (AWS, "Sending Amazon SNS messages to an Amazon SQS queue or AWS Lambda function in a
+// different Region").
+var enabledRegions = map[string]bool{
+	"ap-northeast-1": true, "ap-northeast-2": true, "ap-south-1": true, "ap-southeast-1": true, "ap-southeast-2": true,
+	"ca-central-1": true, "eu-central-1": true, "eu-north-1": true, "eu-west-1": true, "eu-west-2": true, "eu-west-3": true,
+	"sa-east-1": true, "us-east-1": true, "us-east-2": true, "us-west-1": true, "us-west-2": true,
+}
+
+// principalOf is the service as which SNS sends from a topic to a queue. Between two
+// regions of which one is opt-in it goes by the name of that one, the queue's first.
+func principalOf(topic arn, queueARN string) string {
+	queue, _ := splitARN(queueARN)
+	if topic.region != queue.region && topic.partition == "aws" {
+		for _, region := range []string{queue.region, topic.region} {
+			if !enabledRegions[region] {
+				return "sns." + region + ".amazonaws.com"
+			}
+		}
+	}
+	return "sns.amazonaws.com"
+}
+
 // examine evaluates a queue's policy for a topic, nil for a yes.
 func (s *Server) examine(t *topic, queueARN, document string) *RefusedError {
-	const advice = `Allow sqs:SendMessage to Principal {"Service":"sns.amazonaws.com"} where aws:SourceArn is the topic's ARN`
+	service := principalOf(t.arn, queueARN)
+	advice := `Allow sqs:SendMessage to Principal {"Service":"` + service + `"} where aws:SourceArn is the topic's ARN`
 	if document == "" {
 		return &RefusedError{"AccessDenied", "the queue has no access policy, so SNS may not send to it: " + advice}
 	}
@@ -127,13 +151,13 @@ func (s *Server) examine(t *topic, queueARN, document string) *RefusedError {
 	if err != nil {
 		return &RefusedError{"AccessDenied", "the queue's access policy: " + err.Error()}
 	}
-	v := p.ask(requester{service: "sns.amazonaws.com", context: map[string]string{
+	v := p.ask(requester{service: service, context: map[string]string{
 		"aws:sourcearn":             t.arn.String(),
 		"aws:sourceaccount":         t.owner,
 		"aws:sourceowner":           t.owner,
 		"aws:securetransport":       "true",
 		"aws:principalisawsservice": "true",
-		"aws:principalservicename":  "sns.amazonaws.com",
+		"aws:principalservicename":  service,
 	}}, "sqs:SendMessage", queueARN)
 	switch {
 	case v.allowed:

@@ -155,7 +155,9 @@ func (s *Server) confirmSubscription(c *call, w *xmlWriter) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	topicARN := c.form.get("TopicArn")
-	if _, err := readARN("TopicArn", topicARN); err != nil {
+	a, err := readARN("TopicArn", topicARN)
+	// A visit of the SubscribeURL is not signed, so it is of no region.
+	if err != nil || c.id.accessKey != "" && a.region != c.id.region {
 		return errParameter.with("Invalid parameter: Topic")
 	}
 	if err := s.ask(c, topicARN); err != nil {

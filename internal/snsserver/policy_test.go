@@ -87,6 +87,42 @@ func TestQueuePolicy(t *testing.T) {
 	}
 }
 
+// Between two regions, SNS has to be let in by another name where one is opt-in.
+func TestQueuePolicyOfAnotherRegion(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ name, topicIn, queueIn, principal string }{
+		{"both are enabled for every account", "us-east-1", "eu-west-1", "sns.amazonaws.com"},
+		{"the topic's is opt-in", "ap-east-1", "us-east-1", "sns.ap-east-1.amazonaws.com"},
+		{"the queue's is opt-in", "us-east-1", "eu-south-1", "sns.eu-south-1.amazonaws.com"},
+		{"both are one that is opt-in", "ap-east-1", "ap-east-1", "sns.amazonaws.com"},
+		{"another partition has none", "cn-north-1", "cn-northwest-1", "sns.amazonaws.com"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			b := setupWith(t, snsserver.Config{NoSignature: true, Region: c.topicIn})
+			o := b.client.Options()
+			o.Region = c.topicIn
+			b.client = sns.New(o)
+			topic := b.topic("orders")
+			queue := strings.Replace(queueARN("billing"), region, c.queueIn, 1)
+			if strings.HasPrefix(c.queueIn, "cn-") {
+				queue = strings.Replace(queue, "arn:aws:", "arn:aws-cn:", 1)
+			}
+			b.subscribe(topic, queue)
+			for _, principal := range []string{"sns.amazonaws.com", "sns." + c.topicIn + ".amazonaws.com", "sns." + c.queueIn + ".amazonaws.com"} {
+				b.queues.allow(queue, `{"Statement":{"Effect":"Allow","Principal":{"Service":"`+principal+`"},"Action":"sqs:SendMessage","Resource":"*"}}`)
+				got := b.server.Why(b.publish(topic, "hello"), queue)
+				switch {
+				case principal == c.principal && got != "delivered":
+					t.Errorf("%s is let in, and: %s", principal, got)
+				case principal != c.principal && (!strings.HasPrefix(got, "lost: AccessDenied: ") || !strings.Contains(got, `{"Service":"`+c.principal+`"}`)):
+					t.Errorf("%s is let in, and: %s\nwant it refused, with advice to let in %s", principal, got, c.principal)
+				}
+			}
+		})
+	}
+}
+
 func TestPolicyIsAskedAnewWhenItChanges(t *testing.T) {
 	t.Parallel()
 	b := setupWith(t, unsigned)
