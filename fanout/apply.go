@@ -130,7 +130,7 @@ func (e *engine) createTopic(ctx context.Context, w *wantTopic) error {
 		attrs["FifoTopic"] = "true"
 	}
 	return e.calls.do(ctx, "sns:CreateTopic", w.arn.String(), func(ctx context.Context) error {
-		_, err := e.client.SNS.CreateTopic(ctx, &sns.CreateTopicInput{Name: &w.arn.name, Attributes: attrs, Tags: topicTags(w.tags)})
+		_, err := e.client.SNS.CreateTopic(ctx, &sns.CreateTopicInput{Name: &w.arn.name, Attributes: attrs, Tags: topicTags(w.tags)}, topicIn(w.arn))
 		return err
 	})
 }
@@ -147,7 +147,7 @@ func (e *engine) setTopic(ctx context.Context, w *wantTopic, set map[string]stri
 	text := w.arn.String()
 	for _, name := range slices.Sorted(maps.Keys(set)) {
 		err := e.calls.do(ctx, "sns:SetTopicAttributes", text, func(ctx context.Context) error {
-			_, err := e.client.SNS.SetTopicAttributes(ctx, &sns.SetTopicAttributesInput{TopicArn: &text, AttributeName: aws.String(name), AttributeValue: aws.String(set[name])})
+			_, err := e.client.SNS.SetTopicAttributes(ctx, &sns.SetTopicAttributesInput{TopicArn: &text, AttributeName: aws.String(name), AttributeValue: aws.String(set[name])}, topicIn(w.arn))
 			return err
 		})
 		if err != nil {
@@ -160,7 +160,7 @@ func (e *engine) setTopic(ctx context.Context, w *wantTopic, set map[string]stri
 func (e *engine) tagTopic(ctx context.Context, w *wantTopic, tags map[string]string) error {
 	text := w.arn.String()
 	return e.calls.do(ctx, "sns:TagResource", text, func(ctx context.Context) error {
-		_, err := e.client.SNS.TagResource(ctx, &sns.TagResourceInput{ResourceArn: &text, Tags: topicTags(tags)})
+		_, err := e.client.SNS.TagResource(ctx, &sns.TagResourceInput{ResourceArn: &text, Tags: topicTags(tags)}, topicIn(w.arn))
 		return err
 	})
 }
@@ -182,21 +182,21 @@ func (e *engine) createQueue(ctx context.Context, w *wantQueue, policy string) e
 		attrs[attrPolicy] = policy
 	}
 	return e.calls.do(ctx, "sqs:CreateQueue", w.arn.String(), func(ctx context.Context) error {
-		_, err := e.client.SQS.CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: &w.arn.name, Attributes: attrs, Tags: w.tags})
+		_, err := e.client.SQS.CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: &w.arn.name, Attributes: attrs, Tags: w.tags}, queueIn(w.arn))
 		return err
 	})
 }
 
 func (e *engine) setQueue(ctx context.Context, queue arn, url string, set map[string]string) error {
 	return e.calls.do(ctx, "sqs:SetQueueAttributes", queue.String(), func(ctx context.Context) error {
-		_, err := e.client.SQS.SetQueueAttributes(ctx, &sqs.SetQueueAttributesInput{QueueUrl: &url, Attributes: set})
+		_, err := e.client.SQS.SetQueueAttributes(ctx, &sqs.SetQueueAttributesInput{QueueUrl: &url, Attributes: set}, queueIn(queue))
 		return err
 	})
 }
 
 func (e *engine) tagQueue(ctx context.Context, queue arn, url string, tags map[string]string) error {
 	return e.calls.do(ctx, "sqs:TagQueue", queue.String(), func(ctx context.Context) error {
-		_, err := e.client.SQS.TagQueue(ctx, &sqs.TagQueueInput{QueueUrl: &url, Tags: tags})
+		_, err := e.client.SQS.TagQueue(ctx, &sqs.TagQueueInput{QueueUrl: &url, Tags: tags}, queueIn(queue))
 		return err
 	})
 }
@@ -209,7 +209,7 @@ func (e *engine) subscribe(ctx context.Context, w *wantSub) error {
 		_, err := e.client.SNS.Subscribe(ctx, &sns.SubscribeInput{
 			TopicArn: &text, Protocol: aws.String("sqs"), Endpoint: aws.String(w.queue.String()),
 			Attributes: w.attributes(), ReturnSubscriptionArn: true,
-		}, e.inRegion(w.topic))
+		}, topicIn(w.topic))
 		return err
 	})
 }
@@ -240,7 +240,7 @@ func (e *engine) setSubscription(ctx context.Context, w *wantSub, have *haveSub,
 		err := e.calls.do(ctx, "sns:SetSubscriptionAttributes", have.arn, func(ctx context.Context) error {
 			_, err := e.client.SNS.SetSubscriptionAttributes(ctx, &sns.SetSubscriptionAttributesInput{
 				SubscriptionArn: &have.arn, AttributeName: aws.String(s.name), AttributeValue: aws.String(s.value),
-			}, e.inRegion(w.topic))
+			}, topicIn(w.topic))
 			return err
 		})
 		if err != nil {

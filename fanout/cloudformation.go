@@ -26,7 +26,9 @@ type template struct {
 // CloudFormation is the whole topology as a CloudFormation template in JSON, for those
 // who do not let a program create things. Queues are kept when the stack goes. With
 // ExistingOnly, Apply then finds nothing to do. The error is Validate's, and a
-// *ConfigError for attributes of topics that CloudFormation has no property for.
+// *ConfigError for attributes of topics that CloudFormation has no property for, and for
+// dead-letter queues of subscriptions to topics of another region: a stack makes queues
+// in one.
 func CloudFormation(t Topology) (string, error) {
 	want, err := compileChecked(t, Config{})
 	if err != nil {
@@ -40,7 +42,13 @@ func CloudFormation(t Topology) (string, error) {
 		c.queue(&want.queues[i])
 	}
 	for i := range want.subs {
-		c.subscription(&want.subs[i])
+		w := &want.subs[i]
+		if dlq, ok := parseARN(w.dlq); ok && dlq.region != t.Region && want.queue(dlq) != nil {
+			c.errs = append(c.errs, &ConfigError{
+				"Subscriptions[" + w.String() + "].DLQ", dlq.name, "Off, or the ARN of a queue in " + dlq.region + ": a stack makes queues in its own region",
+			})
+		}
+		c.subscription(w)
 	}
 	if err := errors.Join(c.errs...); err != nil {
 		return "", err
@@ -134,7 +142,7 @@ func (c *template) queue(w *wantQueue) {
 			p[name] = value == "true"
 		case name == attrRedrive:
 			policy := c.jsonValue(name, value).(object)
-			if target, ok := parseARN(redriveTarget(value)); ok && c.want.queue(target.name) != nil {
+			if target, ok := parseARN(redriveTarget(value)); ok && c.want.queue(target) != nil {
 				policy["deadLetterTargetArn"] = arnOf(queueID(target))
 			}
 			p[name] = policy
@@ -174,7 +182,7 @@ func (c *template) subscription(s *wantSub) {
 	}
 	if s.dlq != "" {
 		p[attrRedrive] = object{"deadLetterTargetArn": s.dlq}
-		if dlq, ok := parseARN(s.dlq); ok && c.want.queue(dlq.name) != nil && c.want.queue(dlq.name).arn == dlq {
+		if dlq, ok := parseARN(s.dlq); ok && c.want.queue(dlq) != nil {
 			p[attrRedrive] = object{"deadLetterTargetArn": arnOf(queueID(dlq))}
 			depends = append(depends, policyID(dlq))
 		}

@@ -127,6 +127,12 @@ func TestCloudFormationHasAllOfTheTopology(t *testing.T) {
 			t.Errorf("%d of %s, want %d", count[typ], typ, want)
 		}
 	}
+	far := small()
+	far.Subscriptions[0].Topic = elsewhere
+	refusal := "fanout: Subscriptions[events -> billing].DLQ is \"billing-events-undelivered\"; it must be Off, or the ARN of a queue in eu-west-1: a stack makes queues in its own region"
+	if _, err := fanout.CloudFormation(far); err == nil || err.Error() != refusal {
+		t.Errorf("%v, want %s", err, refusal)
+	}
 	topology := shop()
 	topology.Topics[0].MaxMessageSize, topology.Topics[0].Attributes = 1<<20, map[string]string{"DeliveryPolicy": "{}"}
 	want := "fanout: Topics[0].Attributes[DeliveryPolicy] is \"{}\"; it must be left out: CloudFormation has no property for it\n" +

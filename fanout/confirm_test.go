@@ -81,6 +81,8 @@ func TestConfirmations(t *testing.T) {
 	t.Run("of other topics are dead-lettered and never reach a handler", confirmOther)
 	t.Run("with a made-up token are dead-lettered", confirmForged)
 	t.Run("are tried again while SNS does not answer", confirmOutage)
+	t.Run("of a topic of another region are confirmed there", confirmFar)
+	t.Run("of other topics of another region are dead-lettered and never reach a handler", confirmFarOther)
 	t.Run("are waited for by a plan of those who subscribed", confirmPlanned)
 }
 
@@ -148,6 +150,62 @@ func confirmOutage(t *testing.T) {
 		consume(t, srv, 5*time.Minute, consumer.Config{Middleware: mw})
 		if left, dead := srv.Queue(t, "billing").Messages(), srv.Queue(t, "billing-dlq").Messages(); down.Hits() != 5 || len(left)+len(dead) != 0 {
 			t.Errorf("%d failures, %d left, %d dead-lettered", down.Hits(), len(left), len(dead))
+		}
+	})
+}
+
+// theirsFar is a topic of another account and of another region than the queue's.
+const theirsFar = "arn:aws:sns:eu-west-1:111111111111:theirs"
+
+// subscribedFromAfar is a server where the owner of that topic has subscribed a queue of
+// ours, which lets it in.
+func subscribedFromAfar(t *testing.T) (srv *sqstest.Server, theirs *sns.Client) {
+	t.Helper()
+	srv = sqstest.New(t, sqstest.NoSignature())
+	topology := small()
+	topology.Subscriptions = append(topology.Subscriptions, fanout.Subscription{Topic: theirsFar, Queue: "billing", LetIn: true})
+	apply(t, srv, topology, fanout.Config{PolicySpread: -1})
+	theirs = srv.SNS(sqstest.SNSAs(otherAccount), func(o *sns.Options) { o.Region = "eu-west-1" })
+	if _, err := theirs.CreateTopic(t.Context(), &sns.CreateTopicInput{Name: aws.String("theirs")}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := theirs.Subscribe(t.Context(), &sns.SubscribeInput{TopicArn: aws.String(theirsFar), Protocol: aws.String("sqs"), Endpoint: aws.String(billingARN)}); err != nil {
+		t.Fatal(err)
+	}
+	return srv, theirs
+}
+
+func confirmFar(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		srv, theirs := subscribedFromAfar(t)
+		// The client is of the queue's region, us-east-1.
+		mw := []holdfast.Middleware{fanout.Confirm(srv.SNS(), theirsFar)}
+		if seen := consume(t, srv, time.Minute, consumer.Config{Middleware: mw}); len(seen) != 0 {
+			t.Errorf("a handler saw %q", seen)
+		}
+		if left, dead := srv.Queue(t, "billing").Messages(), srv.Queue(t, "billing-dlq").Messages(); len(left)+len(dead) != 0 {
+			t.Errorf("%d left, %d dead-lettered, want the request deleted", len(left), len(dead))
+		}
+		if _, err := theirs.Publish(t.Context(), &sns.PublishInput{TopicArn: aws.String(theirsFar), Message: aws.String("work")}); err != nil {
+			t.Fatal(err)
+		}
+		if seen := consume(t, srv, time.Minute, consumer.Config{Middleware: mw}); len(seen) != 1 || seen[0] != "work" {
+			t.Errorf("a handler saw %q, want what was published", seen)
+		}
+	})
+}
+
+func confirmFarOther(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		srv, _ := subscribedFromAfar(t)
+		// The name is listed, of another region.
+		mw := []holdfast.Middleware{fanout.Confirm(srv.SNS(), theirsARN)}
+		if seen := consume(t, srv, time.Minute, consumer.Config{Middleware: mw}); len(seen) != 0 {
+			t.Errorf("a handler saw %q", seen)
+		}
+		dead := confirmationsIn(srv.Queue(t, "billing-dlq"))
+		if len(dead) != 1 || !strings.Contains(dead[0], `"cause":"subscription-confirmation"`) || srv.Calls("ConfirmSubscription") != 0 {
+			t.Errorf("dead-lettered %q, %d calls", dead, srv.Calls("ConfirmSubscription"))
 		}
 	})
 }

@@ -79,14 +79,19 @@ func compile(t Topology) *desired {
 	}
 	for i := range t.Queues {
 		q := &t.Queues[i]
-		if !q.DLQ.Off && t.queue(q.DLQ.Name) == nil && d.queue(q.DLQ.Name) == nil {
+		if !q.DLQ.Off && t.queue(q.DLQ.Name) == nil && d.queue(t.at("sqs", q.DLQ.Name)) == nil {
 			d.queues = append(d.queues, t.wantDeadLetters(q))
 		}
 	}
 	for i := range t.Subscriptions {
 		s := &t.Subscriptions[i]
-		if !s.DLQ.Off && s.DLQ.ARN == "" && !s.LetIn && t.queue(s.DLQ.Name) == nil && d.queue(s.DLQ.Name) == nil {
-			d.queues = append(d.queues, t.newQueue(Queue{Name: s.DLQ.Name, Retention: s.DLQ.Retention, KMSKey: s.DLQ.KMSKey}, true))
+		if s.DLQ.Off || s.DLQ.ARN != "" || s.LetIn || t.queue(s.DLQ.Name) != nil {
+			continue
+		}
+		if at := t.undelivered(s); d.queue(at) == nil {
+			w := t.newQueue(Queue{Name: s.DLQ.Name, Retention: s.DLQ.Retention, KMSKey: s.DLQ.KMSKey}, true)
+			w.arn = at
+			d.queues = append(d.queues, w)
 		}
 	}
 	for i := range t.Queues {
@@ -99,10 +104,10 @@ func compile(t Topology) *desired {
 	return d
 }
 
-// queue is the wanted queue of a name, nil for none.
-func (d *desired) queue(name string) *wantQueue {
+// queue is a wanted queue, nil for none.
+func (d *desired) queue(a arn) *wantQueue {
 	for i := range d.queues {
-		if d.queues[i].arn.name == name {
+		if d.queues[i].arn == a {
 			return &d.queues[i]
 		}
 	}
@@ -118,7 +123,7 @@ func (d *desired) level(w *wantQueue) int {
 		if !ok {
 			break
 		}
-		if w = d.queue(target.name); w == nil {
+		if w = d.queue(target); w == nil {
 			break
 		}
 		n++
@@ -231,7 +236,7 @@ func (d *desired) subscribe(t *Topology, s *Subscription) {
 		w.queue, w.ownQueue = t.at("sqs", s.Queue), true
 	}
 	if s.LetIn {
-		d.permit(w.topic, d.queue(s.Queue))
+		d.permit(w.topic, d.queue(w.queue))
 		return
 	}
 	if w.filter != "" {
@@ -244,11 +249,12 @@ func (d *desired) subscribe(t *Topology, s *Subscription) {
 	case s.DLQ.ARN != "":
 		w.dlq = s.DLQ.ARN
 	default:
-		w.dlq = t.at("sqs", s.DLQ.Name).String()
-		d.permit(w.topic, d.queue(s.DLQ.Name))
+		at := t.undelivered(s)
+		w.dlq = at.String()
+		d.permit(w.topic, d.queue(at))
 	}
 	if w.ownQueue {
-		d.permit(w.topic, d.queue(s.Queue))
+		d.permit(w.topic, d.queue(w.queue))
 	}
 	d.subs = append(d.subs, w)
 }
@@ -319,61 +325,4 @@ func redriveTarget(policy string) string {
 		return ""
 	}
 	return p.Target
-}
-
-const (
-	// maxPolicyBytes and maxStatements bound a queue's policy [SQS, "Quotas related to
-	// policies"].
-	maxPolicyBytes = 8 << 10
-	maxStatements  = 20
-
-	snsPrincipal = "sns.amazonaws.com"
-	// sidPrefix begins the Sid of every statement that this package writes.
-	sidPrefix = "HoldfastFrom"
-)
-
-// statement is a statement of a queue's policy that lets a topic send.
-type statement struct {
-	Sid       string
-	Effect    string
-	Principal map[string]string
-	Action    string
-	Resource  string
-	Condition map[string]map[string]string
-}
-
-// sendStatement lets one topic, of one account, send to one queue.
-func sendStatement(topic, queue arn) statement {
-	return statement{
-		Sid:       sidOf(topic),
-		Effect:    "Allow",
-		Principal: map[string]string{"Service": snsPrincipal},
-		Action:    "sqs:SendMessage",
-		Resource:  queue.String(),
-		Condition: map[string]map[string]string{
-			"ArnEquals":    {"aws:SourceArn": topic.String()},
-			"StringEquals": {"aws:SourceAccount": topic.account},
-		},
-	}
-}
-
-// sidOf names the statement for a topic: readable, of the letters that a Sid may
-// have, and different for topics of one name in other places.
-func sidOf(topic arn) string {
-	sum := sha256.Sum256([]byte(topic.String()))
-	name := strings.Map(func(r rune) rune {
-		if r == '-' || r == '_' || r == '.' {
-			return -1
-		}
-		return r
-	}, topic.name)
-	return sidPrefix + name[:min(len(name), 40)] + hex.EncodeToString(sum[:4])
-}
-
-func (s *statement) text() string {
-	b, err := json.Marshal(s)
-	if err != nil {
-		panic(err) // strings and maps of strings
-	}
-	return string(b)
 }

@@ -85,17 +85,17 @@ type engine struct {
 	client Clients
 	cfg    Config
 	want   *desired
-	region string
 	calls  *calls
 }
 
-// inRegion has a call of SNS made in the region of a topic.
-func (e *engine) inRegion(topic arn) func(*sns.Options) {
-	return func(o *sns.Options) {
-		if topic.region != e.region {
-			o.Region = topic.region
-		}
-	}
+// topicIn has a call of SNS made in the region of a topic.
+func topicIn(topic arn) func(*sns.Options) {
+	return func(o *sns.Options) { o.Region = topic.region }
+}
+
+// queueIn has a call of SQS made in the region of a queue.
+func queueIn(queue arn) func(*sqs.Options) {
+	return func(o *sqs.Options) { o.Region = queue.region }
 }
 
 // observe reads what there is of the topology and of what Prune names.
@@ -144,7 +144,7 @@ func (e *engine) observe(ctx context.Context) (*observed, error) {
 func (e *engine) readQueue(ctx context.Context, a arn, o *observed) error {
 	q := &haveQueue{}
 	err := e.calls.do(ctx, "sqs:GetQueueUrl", a.String(), func(ctx context.Context) error {
-		out, err := e.client.SQS.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: &a.name})
+		out, err := e.client.SQS.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: &a.name}, queueIn(a))
 		if err == nil {
 			q.url = aws.ToString(out.QueueUrl)
 		}
@@ -155,7 +155,7 @@ func (e *engine) readQueue(ctx context.Context, a arn, o *observed) error {
 	}
 	if err == nil {
 		err = e.calls.do(ctx, "sqs:ListQueueTags", a.String(), func(ctx context.Context) error {
-			out, err := e.client.SQS.ListQueueTags(ctx, &sqs.ListQueueTagsInput{QueueUrl: &q.url})
+			out, err := e.client.SQS.ListQueueTags(ctx, &sqs.ListQueueTagsInput{QueueUrl: &q.url}, queueIn(a))
 			if err == nil {
 				q.tags = out.Tags
 			}
@@ -169,7 +169,7 @@ func (e *engine) readQueue(ctx context.Context, a arn, o *observed) error {
 		return err
 	}
 	if got := q.attrs["QueueArn"]; got != a.String() {
-		return fmt.Errorf("fanout: the queue %s is %s, and the topology says %s: is it another account or region than the clients'?", a.name, got, a)
+		return fmt.Errorf("fanout: the queue %s is %s, and the topology says %s: is it another account than the clients', or is their endpoint of another region?", a.name, got, a)
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -181,7 +181,7 @@ func (e *engine) readAttributes(ctx context.Context, a arn, q *haveQueue) error 
 	return e.calls.do(ctx, "sqs:GetQueueAttributes", a.String(), func(ctx context.Context) error {
 		out, err := e.client.SQS.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
 			QueueUrl: &q.url, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll},
-		})
+		}, queueIn(a))
 		if err == nil {
 			q.attrs = out.Attributes
 		}
@@ -194,7 +194,7 @@ func (e *engine) readAttributes(ctx context.Context, a arn, q *haveQueue) error 
 func (e *engine) readTopic(ctx context.Context, a arn, o *observed) error {
 	topic, text := &haveTopic{}, a.String()
 	err := e.calls.do(ctx, "sns:GetTopicAttributes", text, func(ctx context.Context) error {
-		out, err := e.client.SNS.GetTopicAttributes(ctx, &sns.GetTopicAttributesInput{TopicArn: &text})
+		out, err := e.client.SNS.GetTopicAttributes(ctx, &sns.GetTopicAttributesInput{TopicArn: &text}, topicIn(a))
 		if err == nil {
 			topic.attrs = out.Attributes
 		}
@@ -202,7 +202,7 @@ func (e *engine) readTopic(ctx context.Context, a arn, o *observed) error {
 	})
 	if err == nil {
 		err = e.calls.do(ctx, "sns:ListTagsForResource", text, func(ctx context.Context) error {
-			out, err := e.client.SNS.ListTagsForResource(ctx, &sns.ListTagsForResourceInput{ResourceArn: &text})
+			out, err := e.client.SNS.ListTagsForResource(ctx, &sns.ListTagsForResourceInput{ResourceArn: &text}, topicIn(a))
 			if err != nil {
 				return err
 			}
@@ -217,7 +217,7 @@ func (e *engine) readTopic(ctx context.Context, a arn, o *observed) error {
 	var next *string
 	for more := true; more && err == nil; {
 		err = e.calls.do(ctx, "sns:ListSubscriptionsByTopic", text, func(ctx context.Context) error {
-			out, err := e.client.SNS.ListSubscriptionsByTopic(ctx, &sns.ListSubscriptionsByTopicInput{TopicArn: &text, NextToken: next})
+			out, err := e.client.SNS.ListSubscriptionsByTopic(ctx, &sns.ListSubscriptionsByTopicInput{TopicArn: &text, NextToken: next}, topicIn(a))
 			if err != nil {
 				return err
 			}
@@ -249,7 +249,7 @@ func (e *engine) readForeignTopics(ctx context.Context, in arn, o *observed) err
 	var next *string
 	for more := true; more; {
 		err := e.calls.do(ctx, "sns:ListSubscriptions", "*", func(ctx context.Context) error {
-			out, err := e.client.SNS.ListSubscriptions(ctx, &sns.ListSubscriptionsInput{NextToken: next}, e.inRegion(in))
+			out, err := e.client.SNS.ListSubscriptions(ctx, &sns.ListSubscriptionsInput{NextToken: next}, topicIn(in))
 			if err != nil {
 				return err
 			}
@@ -288,7 +288,7 @@ func (e *engine) subscribesTo(topic arn) bool {
 // readPruned looks whether a subscription that is to end is there.
 func (e *engine) readPruned(ctx context.Context, topic arn, subscription string, o *observed) error {
 	err := e.calls.do(ctx, "sns:GetSubscriptionAttributes", subscription, func(ctx context.Context) error {
-		out, err := e.client.SNS.GetSubscriptionAttributes(ctx, &sns.GetSubscriptionAttributesInput{SubscriptionArn: &subscription}, e.inRegion(topic))
+		out, err := e.client.SNS.GetSubscriptionAttributes(ctx, &sns.GetSubscriptionAttributesInput{SubscriptionArn: &subscription}, topicIn(topic))
 		if err != nil {
 			return err
 		}
@@ -311,7 +311,7 @@ func (e *engine) readSubscriptions(ctx context.Context, o *observed) error {
 			return nil
 		}
 		err := e.calls.do(ctx, "sns:GetSubscriptionAttributes", s.arn, func(ctx context.Context) error {
-			out, err := e.client.SNS.GetSubscriptionAttributes(ctx, &sns.GetSubscriptionAttributesInput{SubscriptionArn: &s.arn}, e.inRegion(w.topic))
+			out, err := e.client.SNS.GetSubscriptionAttributes(ctx, &sns.GetSubscriptionAttributesInput{SubscriptionArn: &s.arn}, topicIn(w.topic))
 			if err == nil {
 				s.attrs = out.Attributes
 			}

@@ -1,10 +1,96 @@
 package fanout
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"slices"
 	"strings"
 )
+
+const (
+	// maxPolicyBytes and maxStatements bound a queue's policy [SQS, "Quotas related to
+	// policies"].
+	maxPolicyBytes = 8 << 10
+	maxStatements  = 20
+
+	snsPrincipal = "sns.amazonaws.com"
+	// sidPrefix begins the Sid of every statement that this package writes.
+	sidPrefix = "HoldfastFrom"
+)
+
+// statement is a statement of a queue's policy that lets a topic send.
+type statement struct {
+	Sid       string
+	Effect    string
+	Principal map[string]any // Service: a name or several
+	Action    string
+	Resource  string
+	Condition map[string]map[string]string
+}
+
+// sendStatement lets one topic, of one account, send to one queue.
+func sendStatement(topic, queue arn) statement {
+	var service any = principals(topic, queue)
+	if names := principals(topic, queue); len(names) == 1 {
+		service = names[0]
+	}
+	return statement{
+		Sid:       sidOf(topic),
+		Effect:    "Allow",
+		Principal: map[string]any{"Service": service},
+		Action:    "sqs:SendMessage",
+		Resource:  queue.String(),
+		Condition: map[string]map[string]string{
+			"ArnEquals":    {"aws:SourceArn": topic.String()},
+			"StringEquals": {"aws:SourceAccount": topic.account},
+		},
+	}
+}
+
+// enabledRegions are those that every account has. All later ones are opt-in, and so is
+// Osaka for SNS [SNS, "Sending messages to a queue in a different Region"].
+var enabledRegions = map[string]bool{
+	"ap-northeast-1": true, "ap-northeast-2": true, "ap-south-1": true, "ap-southeast-1": true, "ap-southeast-2": true,
+	"ca-central-1": true, "eu-central-1": true, "eu-north-1": true, "eu-west-1": true, "eu-west-2": true, "eu-west-3": true,
+	"sa-east-1": true, "us-east-1": true, "us-east-2": true, "us-west-1": true, "us-west-2": true,
+}
+
+// principals is who sends from a topic to a queue: SNS, which goes by the name of its
+// region where one of two regions is opt-in. By which of the two names depends on the
+// direction; the conditions of the statement bind all of them to one topic.
+func principals(topic, queue arn) []string {
+	names := []string{snsPrincipal}
+	if topic.region != queue.region && topic.partition == "aws" {
+		for _, region := range []string{topic.region, queue.region} {
+			if !enabledRegions[region] {
+				names = append(names, "sns."+region+".amazonaws.com")
+			}
+		}
+	}
+	return names
+}
+
+// sidOf names the statement for a topic: readable, of the letters that a Sid may
+// have, and different for topics of one name in other places.
+func sidOf(topic arn) string {
+	sum := sha256.Sum256([]byte(topic.String()))
+	name := strings.Map(func(r rune) rune {
+		if r == '-' || r == '_' || r == '.' {
+			return -1
+		}
+		return r
+	}, topic.name)
+	return sidPrefix + name[:min(len(name), 40)] + hex.EncodeToString(sum[:4])
+}
+
+func (s *statement) text() string {
+	b, err := json.Marshal(s)
+	if err != nil {
+		panic(err) // strings and maps of strings
+	}
+	return string(b)
+}
 
 // iamStatement is a statement of an IAM policy.
 type iamStatement struct {
@@ -80,7 +166,7 @@ func ConsumePermissions(t Topology, queue string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	q := want.queue(queue)
+	q := want.queue(t.at("sqs", queue))
 	if q == nil {
 		return "", &ConfigError{"queue", queue, "the name of a queue of the topology"}
 	}
@@ -91,7 +177,7 @@ func ConsumePermissions(t Topology, queue string) (string, error) {
 	if target := redriveTarget(q.attrs[attrRedrive]); target != "" {
 		all = append(all, allow("DeadLetter", []string{"sqs:SendMessage"}, []string{target}))
 		if a, ok := parseARN(target); ok {
-			if dead := want.queue(a.name); dead != nil {
+			if dead := want.queue(a); dead != nil {
 				keys = append(keys, dead.attrs[attrKMSKey])
 			}
 		}

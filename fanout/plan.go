@@ -12,7 +12,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 )
 
-// Clients are the clients of SQS and SNS, of the topology's account and region.
+// Clients are the clients of SQS and SNS, of the topology's account. Each call is made in
+// the region of what it is about, whatever theirs.
 type Clients struct {
 	SQS SQSAPI
 	SNS SNSAPI
@@ -133,7 +134,7 @@ func newEngine(c Clients, t Topology, cfg Config) (*engine, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	return &engine{client: c, cfg: cfg, want: want, region: t.Region, calls: newCalls(cfg)}, nil
+	return &engine{client: c, cfg: cfg, want: want, calls: newCalls(cfg)}, nil
 }
 
 // Plan reads what there is and returns how it differs from the topology, without

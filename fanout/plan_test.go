@@ -91,7 +91,7 @@ func TestPlan(t *testing.T) {
 	t.Run("tells what is foreign and leaves it alone", planForeign)
 	t.Run("tells that shorter retention deletes messages", planRetention)
 	t.Run("changes nothing", planReadsOnly)
-	t.Run("says so where the account or region is another", planElsewhere)
+	t.Run("says so where the account is another", planElsewhere)
 	t.Run("refuses a policy that would be too large and names its size", planPolicyLimit)
 	t.Run("sees no difference in how others write the same", planSameMeaning)
 }

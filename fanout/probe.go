@@ -111,7 +111,7 @@ func (e *engine) publish(ctx context.Context, p *probe) error {
 	}
 	p.sent = time.Now()
 	return e.calls.do(ctx, "sns:Publish", text, func(ctx context.Context) error {
-		_, err := e.client.SNS.Publish(ctx, in, e.inRegion(p.sub.topic))
+		_, err := e.client.SNS.Publish(ctx, in, topicIn(p.sub.topic))
 		return err
 	})
 }
@@ -196,7 +196,7 @@ func (v *verifier) read(ctx, end context.Context, at *place) error {
 			out, err = v.e.client.SQS.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 				QueueUrl: &at.url, MaxNumberOfMessages: 10, WaitTimeSeconds: 1, VisibilityTimeout: int32(v.cfg.Timeout/time.Second) + 10,
 				MessageAttributeNames: []string{"All"},
-			})
+			}, queueIn(at.queue))
 			return err
 		})
 		if ctx.Err() != nil {
@@ -214,7 +214,7 @@ func (v *verifier) read(ctx, end context.Context, at *place) error {
 				continue
 			}
 			err := v.e.calls.do(context.WithoutCancel(ctx), "sqs:DeleteMessage", at.queue.String(), func(ctx context.Context) error {
-				_, err := v.e.client.SQS.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: &at.url, ReceiptHandle: m.ReceiptHandle})
+				_, err := v.e.client.SQS.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: &at.url, ReceiptHandle: m.ReceiptHandle}, queueIn(at.queue))
 				return err
 			})
 			if err != nil {
@@ -240,7 +240,7 @@ func (v *verifier) giveBack(ctx context.Context, at *place, handles []string) {
 	defer cancel()
 	_ = each(handles, func(handle string) error {
 		return v.e.calls.do(ctx, "sqs:ChangeMessageVisibility", at.queue.String(), func(ctx context.Context) error {
-			_, err := v.e.client.SQS.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{QueueUrl: &at.url, ReceiptHandle: &handle, VisibilityTimeout: 0})
+			_, err := v.e.client.SQS.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{QueueUrl: &at.url, ReceiptHandle: &handle, VisibilityTimeout: 0}, queueIn(at.queue))
 			return err
 		})
 	})

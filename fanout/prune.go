@@ -155,7 +155,7 @@ func (d *differ) pruneStatement(c Change, queue arn, entry string) error {
 
 func (e *engine) unsubscribe(ctx context.Context, topic arn, subscription string) error {
 	return e.calls.do(ctx, "sns:Unsubscribe", subscription, func(ctx context.Context) error {
-		_, err := e.client.SNS.Unsubscribe(ctx, &sns.UnsubscribeInput{SubscriptionArn: &subscription}, e.inRegion(topic))
+		_, err := e.client.SNS.Unsubscribe(ctx, &sns.UnsubscribeInput{SubscriptionArn: &subscription}, topicIn(topic))
 		if missing(err) {
 			return nil
 		}
@@ -179,7 +179,7 @@ func (e *engine) dropStatement(ctx context.Context, queue arn, url, sid string) 
 func (e *engine) deleteTopic(ctx context.Context, a arn) error {
 	text := a.String()
 	return e.calls.do(ctx, "sns:DeleteTopic", text, func(ctx context.Context) error {
-		_, err := e.client.SNS.DeleteTopic(ctx, &sns.DeleteTopicInput{TopicArn: &text})
+		_, err := e.client.SNS.DeleteTopic(ctx, &sns.DeleteTopicInput{TopicArn: &text}, topicIn(a))
 		if missing(err) {
 			return nil
 		}
@@ -202,7 +202,7 @@ func (e *engine) deleteQueue(ctx context.Context, a arn, q *haveQueue) error {
 		return &HeldError{Queue: a.String(), Messages: n}
 	}
 	return e.calls.do(ctx, "sqs:DeleteQueue", a.String(), func(ctx context.Context) error {
-		_, err := e.client.SQS.DeleteQueue(ctx, &sqs.DeleteQueueInput{QueueUrl: &q.url})
+		_, err := e.client.SQS.DeleteQueue(ctx, &sqs.DeleteQueueInput{QueueUrl: &q.url}, queueIn(a))
 		if missing(err) {
 			return nil
 		}

@@ -257,7 +257,7 @@ func (d *differ) subscription(w *wantSub) {
 	}
 	base.Kind = Update
 	if q := d.have.queues[w.queue]; q != nil && w.ownQueue {
-		base.Kind = kindOf(q.tags, d.e.want.queue(w.queue.name).tags[markTag])
+		base.Kind = kindOf(q.tags, d.e.want.queue(w.queue).tags[markTag])
 	}
 	var changes []Change
 	var needs []arn

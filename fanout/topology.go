@@ -50,8 +50,8 @@ type Topology struct {
 	// Name marks what the topology made, in a tag: 1 to 40 letters, digits, - and _.
 	// Default: holdfast.
 	Name string
-	// Region is where the queues and the topics are, as in eu-central-1. It must be
-	// that of the clients. There is no default.
+	// Region is where the queues and the topics are, as in eu-central-1. Calls are made
+	// there, whatever the region of the clients. There is no default.
 	Region string
 	// Account is the account of the queues and topics, twelve digits; the clients'
 	// credentials must be of it. There is no default.
@@ -127,8 +127,9 @@ type Queue struct {
 	HighThroughput bool
 
 	// KMSKey encrypts messages with a key of KMS: its id or ARN, or an alias. Where
-	// SNS sends to the queue the key's policy must let sns.amazonaws.com use it, and
-	// alias/aws/sqs cannot be used. Default: encrypted by SQS itself (SSE-SQS).
+	// SNS sends to the queue the key's policy must let sns.amazonaws.com use it (or the
+	// name that the queue's statement has for SNS of another region), and alias/aws/sqs
+	// cannot be used. Default: encrypted by SQS itself (SSE-SQS).
 	KMSKey string
 	// KMSReuse is for how long a data key is reused, in whole seconds, 1 min to 24 h.
 	// Default: 5m where KMSKey is set.
@@ -166,7 +167,8 @@ type DeadLetter struct {
 // Subscription declares that a topic's messages go to a queue.
 type Subscription struct {
 	// Topic is the name of one of Topics, or the ARN of a topic elsewhere, of another
-	// account or region too. There is no default.
+	// account or region too: the subscription is then made in the topic's region.
+	// There is no default.
 	Topic string
 	// Queue is the name of one of Queues, or the ARN of a queue elsewhere, whose
 	// policy is then left to its owner and which has to confirm where it is of
@@ -195,8 +197,9 @@ type Undelivered struct {
 	// Off has the subscription go without: what cannot be delivered is lost.
 	// Default: false.
 	Off bool
-	// Name is that of the queue, made with the subscription, or one declared in
-	// Queues. Subscriptions may share one. Default: queue-topic-undelivered.
+	// Name is that of the queue, made with the subscription in the region of its topic,
+	// or one declared in Queues. Subscriptions to topics of one region may share one.
+	// Default: queue-topic-undelivered.
 	Name string
 	// ARN is that of a queue which is there already, with a policy that lets SNS
 	// send; it must be in the account of the topology and in the topic's region.
@@ -292,6 +295,16 @@ func nameOf(s string) string {
 // at is the ARN of something of the topology.
 func (t Topology) at(service, name string) arn {
 	return arn{partitionOf(t.Region), service, t.Region, t.Account, name}
+}
+
+// undelivered is the queue that is made for what a subscription cannot deliver: of our
+// account, where SNS wants it, in the topic's region.
+func (t Topology) undelivered(s *Subscription) arn {
+	a := t.at("sqs", s.DLQ.Name)
+	if topic, elsewhere := parseARN(s.Topic); elsewhere {
+		a.region = topic.region
+	}
+	return a
 }
 
 // partitionOf is the AWS partition that a region is in.

@@ -275,6 +275,13 @@ func (v *validator) subscription(i int) {
 	if queue == nil && (!queueElsewhere || queueARN.service != "sqs") {
 		v.bad(field+".Queue", s.Queue, "the name of one of Queues, or the ARN of a queue elsewhere")
 	}
+	partition := partitionOf(v.t.Region)
+	if topicElsewhere && topicARN.partition != partition {
+		v.bad(field+".Topic", s.Topic, "of the partition %s, as %s is: SNS delivers within one", partition, v.t.Region)
+	}
+	if queueElsewhere && queueARN.partition != partition {
+		v.bad(field+".Queue", s.Queue, "of the partition %s, as %s is: SNS delivers within one", partition, v.t.Region)
+	}
 	if topicElsewhere && queueElsewhere {
 		v.bad(field, s.Topic+" -> "+s.Queue, "of a topic or a queue of the topology")
 	}
@@ -346,10 +353,11 @@ func (v *validator) undelivered(field string, s *Subscription, topicARN arn) {
 		}
 		return
 	}
-	if region != v.t.Region {
-		v.bad(field, d.Name, "Off, or the ARN of a queue in %s: SNS takes no dead-letter queue of another region than the topic's", region)
+	other := v.t.queue(d.Name)
+	if other != nil && region != v.t.Region {
+		v.bad(field+".Name", d.Name, "a name that is not in Queues: SNS takes no dead-letter queue of another region than the topic's, %s", region)
 	}
-	if other := v.t.queue(d.Name); other != nil {
+	if other != nil {
 		if other.KMSKey == awsSQSKey {
 			v.bad(field+".Name", d.Name, "a queue that is not encrypted with %s, which SNS may not use", awsSQSKey)
 		}
@@ -380,29 +388,30 @@ func (v *validator) names() {
 		topics[v.t.Topics[i].Name] = field
 	}
 	type use struct{ field, says string }
-	queues := map[string]use{}
-	take := func(name, field, says string) {
-		first, taken := queues[name]
+	queues := map[arn]use{}
+	take := func(at arn, field, says string) {
+		name := at.name
+		first, taken := queues[at]
 		if taken && first.says != says {
 			v.bad(field, name, "another name than that of %s", first.field)
 		}
 		if !taken {
-			queues[name] = use{field, says}
+			queues[at] = use{field, says}
 		}
 	}
 	for i := range v.t.Queues {
-		take(v.t.Queues[i].Name, fmt.Sprintf("Queues[%d].Name", i), "queue "+strconv.Itoa(i))
+		take(v.t.at("sqs", v.t.Queues[i].Name), fmt.Sprintf("Queues[%d].Name", i), "queue "+strconv.Itoa(i))
 	}
 	for i := range v.t.Queues {
 		q := &v.t.Queues[i]
 		if !q.DLQ.Off && v.t.queue(q.DLQ.Name) == nil {
-			take(q.DLQ.Name, fmt.Sprintf("Queues[%d].DLQ.Name", i), fmt.Sprint("dead letters ", q.DLQ.Retention, q.KMSKey, q.KMSReuse, q.Tags))
+			take(v.t.at("sqs", q.DLQ.Name), fmt.Sprintf("Queues[%d].DLQ.Name", i), fmt.Sprint("dead letters ", q.DLQ.Retention, q.KMSKey, q.KMSReuse, q.Tags))
 		}
 	}
 	for i := range v.t.Subscriptions {
 		d := &v.t.Subscriptions[i].DLQ
 		if !d.Off && d.ARN == "" && !v.t.Subscriptions[i].LetIn && v.t.queue(d.Name) == nil {
-			take(d.Name, fmt.Sprintf("Subscriptions[%d].DLQ.Name", i), fmt.Sprint("undelivered ", d.Retention, d.KMSKey))
+			take(v.t.undelivered(&v.t.Subscriptions[i]), fmt.Sprintf("Subscriptions[%d].DLQ.Name", i), fmt.Sprint("undelivered ", d.Retention, d.KMSKey))
 		}
 	}
 }

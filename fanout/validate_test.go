@@ -202,9 +202,18 @@ func TestValidationSaysFieldValueAndBound(t *testing.T) {
 			[]string{`Subscriptions[0].DLQ.Name is "x.fifo"; it must be a queue of the same kind as the subscribed one, FIFO or standard`}},
 		"undelivered to the queue itself": {sub(func(s *fanout.Subscription) { s.DLQ.Name = "billing" }),
 			[]string{`Subscriptions[0].DLQ.Name is "billing"; it must be another queue than the subscribed one`}},
-		"undelivered retention": {sub(func(s *fanout.Subscription) { s.DLQ.Retention = time.Second }), []string{`Subscriptions[0].DLQ.Retention is 1s; it must be 1m0s to 336h0m0s`}},
-		"undelivered of a topic in another region": {sub(func(s *fanout.Subscription) { s.Topic = elsewhere }),
-			[]string{`Subscriptions[0].DLQ is "billing-events-undelivered"; it must be Off, or the ARN of a queue in eu-west-1: SNS takes no dead-letter queue of another region than the topic's`}},
+		"undelivered retention":                    {sub(func(s *fanout.Subscription) { s.DLQ.Retention = time.Second }), []string{`Subscriptions[0].DLQ.Retention is 1s; it must be 1m0s to 336h0m0s`}},
+		"undelivered of a topic in another region": {sub(func(s *fanout.Subscription) { s.Topic = elsewhere }), nil},
+		"undelivered of a topic in another region, to a queue here": {sub(func(s *fanout.Subscription) { s.Topic, s.DLQ.Name = elsewhere, "shipping" }),
+			[]string{`Subscriptions[0].DLQ.Name is "shipping"; it must be a name that is not in Queues: SNS takes no dead-letter queue of another region than the topic's, eu-west-1`}},
+		"undelivered alike in two regions": {func(t *top) {
+			t.Subscriptions[0].DLQ.Name, t.Subscriptions[0].DLQ.Retention = "lost", time.Hour
+			t.Subscriptions = append(t.Subscriptions, fanout.Subscription{Topic: elsewhere, Queue: "billing", DLQ: fanout.Undelivered{Name: "lost"}})
+		}, nil},
+		"topic of another partition": {sub(func(s *fanout.Subscription) { s.Topic = "arn:aws-cn:sns:cn-north-1:111111111111:events" }),
+			[]string{`Subscriptions[0].Topic is "arn:aws-cn:sns:cn-north-1:111111111111:events"; it must be of the partition aws, as us-east-1 is: SNS delivers within one`}},
+		"queue of another partition": {sub(func(s *fanout.Subscription) { s.Queue = "arn:aws-us-gov:sqs:us-gov-west-1:111111111111:x" }),
+			[]string{`Subscriptions[0].Queue is "arn:aws-us-gov:sqs:us-gov-west-1:111111111111:x"; it must be of the partition aws, as us-east-1 is: SNS delivers within one`}},
 		"undelivered of a topic in another region, there": {sub(func(s *fanout.Subscription) {
 			s.Topic, s.DLQ.ARN = elsewhere, "arn:aws:sqs:eu-west-1:000000000000:lost"
 		}), nil},

@@ -191,7 +191,7 @@ func (v *verifier) suspect(p *probe, have *haveSub) {
 	case sameKey(key, awsSQSKey):
 		maybe(CauseKMS, "the queue is encrypted with %s, which SNS may not use", key)
 	case key != "":
-		maybe(CauseKMS, "the queue is encrypted with the key %s: its policy must let sns.amazonaws.com use kms:GenerateDataKey and kms:Decrypt", key)
+		maybe(CauseKMS, "the queue is encrypted with the key %s: its policy must let %s use kms:GenerateDataKey and kms:Decrypt", key, strings.Join(principals(w.topic, w.queue), " or "))
 	}
 }
 
