@@ -100,7 +100,14 @@ func rawCases() []Case {
 			topic, queue := fanout(c)
 			c.publish(topic, "eleven", attributes(11)...)
 			c.publish(topic, "end")
-			c.equal("bodies", bodies(c.receive(queue, 1)), []string{"end"})
+			var came []string
+			for try := 0; try < 3 && !slices.Contains(came, "end"); try++ {
+				got, err := c.tryReceive(queue, waiting(5))
+				c.ok(err)
+				came = append(came, bodies(got)...)
+			}
+			slices.Sort(came)
+			c.equal("bodies", came, []string{"end"})
 			c.stays(queue)
 		}},
 		{"Raw/is of one subscription, not of the topic", "SetSubscriptionAttributes, RawMessageDelivery", func(c *Check) {
