@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -17,7 +17,8 @@ import (
 	"github.com/holdfast-go/holdfast/idempotency/redisstore"
 )
 
-// redisServer is a redis-server of this program's own, on a socket.
+// redisServer is a redis-server of this program's own, on a port of this machine: a
+// store is reached by TCP.
 type redisServer struct {
 	addr string
 	dir  string
@@ -33,15 +34,21 @@ func startRedis(ctx context.Context) (*redisServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &redisServer{addr: filepath.Join(dir, "s"), dir: dir}
-	s.cmd = exec.CommandContext(ctx, bin, "--port", "0", "--unixsocket", s.addr, "--dir", dir,
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	s := &redisServer{addr: l.Addr().String(), dir: dir}
+	_, port, _ := net.SplitHostPort(s.addr)
+	_ = l.Close() // the server takes the port
+	s.cmd = exec.CommandContext(ctx, bin, "--bind", "127.0.0.1", "--port", port, "--dir", dir,
 		"--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction")
 	if err := s.cmd.Start(); err != nil {
 		_ = os.RemoveAll(dir)
 		return nil, err
 	}
 	rdb := redis.NewClient(&redis.Options{
-		Network: "unix", Addr: s.addr, DialerRetries: 1,
+		Addr: s.addr, DialerRetries: 1,
 		MaxRetries: 500, MinRetryBackoff: 10 * time.Millisecond, MaxRetryBackoff: 20 * time.Millisecond,
 	})
 	defer rdb.Close()
@@ -213,24 +220,6 @@ func pipelined(ctx context.Context, rdb *redis.Client, commands [][]any) ([][]st
 		}
 	}
 	return out, nil
-}
-
-// roundTrip is the median time of one claim alone, in microseconds.
-func (d *dedup) roundTrip(ctx context.Context) (float64, error) {
-	s, err := d.scripts(ctx)
-	if err != nil {
-		return 0, err
-	}
-	times := make([]float64, 500)
-	for i := range times {
-		args := s.with(s.claim, fmt.Sprintf("hf:trip:%d", i), "")
-		began := time.Now()
-		if err := d.rdb.Do(ctx, args...).Err(); err != nil {
-			return 0, err
-		}
-		times[i] = float64(time.Since(began).Nanoseconds()) / 1e3
-	}
-	return median(times), nil
 }
 
 // bytesPerKey is what a completed key takes of Redis, as MEMORY USAGE has it.
