@@ -321,6 +321,22 @@ func TestLostClaims(t *testing.T) {
 			t.Errorf("%d losses were told, want 1", len(b.events.lost))
 		}
 	})
+	bubble(t, "a lease counts from the request of its extension, however late the answer", func(t *testing.T) {
+		b := setup(t)
+		lease := newLease()
+		b.store.set(nil, func(op string) error {
+			if op == "extend" {
+				time.Sleep(900 * time.Millisecond)
+			}
+			return nil
+		})
+		start := time.Now()
+		time.AfterFunc(15*time.Second, lease.renew) // once: until 45 s, so the claim until 40 s
+		err := b.handle(t.Context(), message(), lease, sleeper(time.Hour))
+		if ran := time.Since(start); ran != 40*time.Second || !errors.Is(err, holdfast.ErrLeaseLost) {
+			t.Errorf("cancelled after %v with %v, want 40s and ErrLeaseLost", ran, err)
+		}
+	})
 	bubble(t, "the cause is ErrLeaseLost itself", func(t *testing.T) {
 		b := setup(t)
 		b.handle(t.Context(), message(), newLease(), func(ctx context.Context, _ *holdfast.Message) error {

@@ -23,33 +23,37 @@ type Context struct {
 	mu    sync.Mutex // guards all below
 	inner context.Context
 	stop  context.CancelCauseFunc
-	ended bool
+	ended bool // by Cancel
 	cause error
+	err   error // once told without a context behind: it must not become another
 }
 
 func (c *Context) look() context.Context {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.inner == nil {
-		c.inner, c.stop = context.WithCancelCause(c.Parent)
-		if !c.Until.IsZero() {
-			cancel := c.stop
-			inner, release := context.WithDeadline(c.inner, c.Until)
-			c.inner, c.stop = inner, func(cause error) { cancel(cause); release() }
-		}
-		if c.ended {
-			c.stop(c.cause)
-		}
+	if c.inner != nil {
+		return c.inner
+	}
+	if c.ended { // first of all, whatever ended meanwhile
+		c.inner, c.stop = context.WithCancelCause(context.WithoutCancel(c.Parent))
+		c.stop(c.cause)
+		return c.inner
+	}
+	c.inner, c.stop = context.WithCancelCause(c.Parent)
+	if !c.Until.IsZero() {
+		cancel := c.stop
+		inner, release := context.WithDeadline(c.inner, c.Until)
+		c.inner, c.stop = inner, func(cause error) { cancel(cause); release() }
 	}
 	return c.inner
 }
 
-// Cancel ends the context. Only the first cause counts; nil stands for
-// context.Canceled.
+// Cancel ends the context, if it has not ended yet as far as anybody knows. Only the
+// first cause counts; nil stands for context.Canceled.
 func (c *Context) Cancel(cause error) {
 	c.mu.Lock()
 	stop := c.stop
-	if !c.ended {
+	if !c.ended && c.err == nil {
 		c.ended, c.cause = true, cause
 	}
 	c.mu.Unlock()
@@ -73,18 +77,20 @@ func (c *Context) Done() <-chan struct{} { return c.look().Done() }
 // Err is nil until then.
 func (c *Context) Err() error {
 	c.mu.Lock()
-	inner, ended := c.inner, c.ended
-	c.mu.Unlock()
+	defer c.mu.Unlock()
 	switch {
-	case inner != nil:
-		return inner.Err()
-	case ended:
-		return context.Canceled
+	case c.inner != nil:
+		return c.inner.Err()
+	case c.err != nil:
+	case c.ended:
+		c.err = context.Canceled
+	default:
+		c.err = c.Parent.Err()
+		if c.err == nil && !c.Until.IsZero() && !time.Now().Before(c.Until) {
+			c.err = context.DeadlineExceeded
+		}
 	}
-	if err := c.Parent.Err(); err != nil || c.Until.IsZero() || time.Now().Before(c.Until) {
-		return err
-	}
-	return context.DeadlineExceeded
+	return c.err
 }
 
 // Value is the parent's, but for what package context asks: it looks for its own

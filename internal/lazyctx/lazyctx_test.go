@@ -110,6 +110,31 @@ func TestContext(t *testing.T) {
 			t.Errorf("err %v, cause %v", c.Err(), context.Cause(child))
 		}
 	})
+	t.Run("what Err has told does not change, whatever ends or is asked later", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			same := func(c *lazyctx.Context, want, cause error) {
+				t.Helper()
+				first := c.Err()
+				c.Cancel(errSecond)
+				again := c.Err()
+				<-c.Done()
+				if first != want || again != want || c.Err() != want || context.Cause(c) != cause {
+					t.Errorf("told %v, %v and %v with cause %v; want %v with %v", first, again, c.Err(), context.Cause(c), want, cause)
+				}
+			}
+			parent, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			late := &lazyctx.Context{Parent: t.Context(), Until: time.Now().Add(time.Second)}
+			canceled := &lazyctx.Context{Parent: parent, Until: time.Now().Add(time.Second)}
+			canceled.Cancel(errFirst)
+			orphan := &lazyctx.Context{Parent: parent, Until: time.Now().Add(time.Hour)}
+			time.Sleep(time.Hour)
+			same(late, context.DeadlineExceeded, context.DeadlineExceeded)
+			same(canceled, context.Canceled, errFirst)
+			same(orphan, context.DeadlineExceeded, context.DeadlineExceeded)
+		})
+	})
 	t.Run("no cause stands for context.Canceled", func(t *testing.T) {
 		t.Parallel()
 		c, _ := setup(t)
