@@ -28,13 +28,11 @@ func TestRedriveIsANewLife(t *testing.T) {
 		{"dead-lettered by SQS", idempotency.Native, false},
 		{"dead-lettered by us", idempotency.Explicit, true},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T) { redrive(t, c.poison, c.byUs) })
-		})
+		onEachStore(t, c.name, func(t *testing.T, store idempotency.Store) { redrive(t, store, c.poison, c.byUs) })
 	}
 }
 
-func redrive(t *testing.T, poison idempotency.Poison, byUs bool) {
+func redrive(t *testing.T, store idempotency.Store, poison idempotency.Poison, byUs bool) {
 	const orders, doneBefore = 1000, 100
 	srv := sqstest.New(t)
 	q := srv.Queue(t, "orders", sqstest.DLQ(5))
@@ -52,7 +50,6 @@ func redrive(t *testing.T, poison idempotency.Poison, byUs bool) {
 		time.Sleep(time.Minute)
 	}
 
-	store := idempotency.NewMemoryStore()
 	var done effects
 	var duplicates atomic.Int32
 	deploy := func(h holdfast.Handler, poison idempotency.Poison, hooks idempotency.Hooks) *running {

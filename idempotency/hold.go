@@ -338,10 +338,12 @@ func (h *hold) answered(reply ExtendReply, sent time.Time, length time.Duration)
 	if why != "" {
 		h.over = reply.Class
 	}
-	tell := why != "" && !h.lapsed && !h.returned
+	// Before keep no handler runs that could lose its claim, or be one of two.
+	runs := h.timer != nil && !h.returned
+	tell := why != "" && !h.lapsed && runs
 	// Once the handler has returned, the completion found may be this run's own:
 	// the reply to that one tells whose it is.
-	double := reply.Class == ClassDone && !h.returned
+	double := reply.Class == ClassDone && runs
 	fence := h.fence
 	h.mu.Unlock()
 

@@ -3,6 +3,7 @@ package idempotency_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -288,6 +289,27 @@ func TestLostClaims(t *testing.T) {
 		})
 		if !errors.Is(err, holdfast.ErrLeaseLost) {
 			t.Errorf("returned %v, want ErrLeaseLost", err)
+		}
+	})
+	bubble(t, "where someone else has completed by then it is a duplicate, and no handler's claim is lost", func(t *testing.T) {
+		var duplicates atomic.Int32
+		b := setup(t, func(c *idempotency.Config) {
+			c.Hooks.Duplicate = func(idempotency.DuplicateEvent) { duplicates.Add(1) }
+		})
+		lease := newLease()
+		late(b, 25*time.Second, func() {
+			b.otherDone(t.Context(), b.other(t.Context(), idempotency.ClassTakeover))
+			lease.renew()
+		})
+		err := b.handle(t.Context(), message(), lease, func(context.Context, *holdfast.Message) error {
+			t.Error("the handler was called")
+			return nil
+		})
+		if err != nil || duplicates.Load() != 1 {
+			t.Errorf("returned %v, %d duplicates told", err, duplicates.Load())
+		}
+		if len(b.events.doubleExecution)+len(b.events.lost) != 0 {
+			t.Errorf("told %+v and %+v", b.events.doubleExecution, b.events.lost)
 		}
 	})
 	bubble(t, "nothing runs where the message is not hidden any more, and nothing is charged", func(t *testing.T) {

@@ -180,6 +180,7 @@ func (r *run) work(ctx context.Context, lease holdfast.Lease, next holdfast.Hand
 			return r.noClaim("extend", err)
 		case class == ClassDone:
 			r.done = true
+			r.mw.cfg.Hooks.duplicate(DuplicateEvent{Message: r.m, Key: r.id.key})
 			return nil
 		case class == ClassOwn, class == ClassRestored:
 			r.handler.claim.Fence, _ = h.current()

@@ -151,7 +151,7 @@ func complete(v *Record, r CompleteRequest) (CompleteReply, written) {
 	switch {
 	case v == nil:
 		return CompleteReply{Class: ClassRestored, Fence: r.Fence}, written{record: &next, ttl: r.TTL}
-	case v.State == StateCompleted && v.Token == r.Token:
+	case v.State == StateCompleted && v.Token == r.Token && !mismatch(v, r.PayloadHash):
 		return CompleteReply{Class: ClassOwn, Fence: v.Fence}, written{record: v, ttl: r.TTL}
 	case v.State == StateCompleted && !mismatch(v, r.PayloadHash):
 		return CompleteReply{Class: ClassDone, Fence: v.Fence}, written{}

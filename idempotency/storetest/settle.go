@@ -122,6 +122,15 @@ var completeCases = []testCase{
 		s.claim(t, s.claimOf("b"), idempotency.ClassDone)
 		s.lives(t, doneTTL)
 	}},
+	{"a completion under one's own token for another payload is not one's own", func(t *testing.T, s *suite) {
+		a := s.claims(t, s.claimOf("a"), idempotency.ClassNew)
+		s.complete(t, a.completion(), idempotency.ClassOwn)
+		s.unchanged(t, func() {
+			r := a.completion()
+			r.PayloadHash = "hash-b"
+			s.complete(t, r, idempotency.ClassStolen)
+		})
+	}},
 	{"a holder whose lease lapsed completes if nobody claimed since", func(t *testing.T, s *suite) {
 		a := s.claims(t, s.claimOf("a"), idempotency.ClassNew)
 		s.Lapse(t, s.key)

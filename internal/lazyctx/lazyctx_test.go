@@ -128,6 +128,15 @@ func TestContext(t *testing.T) {
 			late := &lazyctx.Context{Parent: t.Context(), Until: time.Now().Add(time.Second)}
 			canceled := &lazyctx.Context{Parent: parent, Until: time.Now().Add(time.Second)}
 			canceled.Cancel(errFirst)
+			// Its parent has a cause of its own by then.
+			of, endOf := context.WithCancelCause(t.Context())
+			first := &lazyctx.Context{Parent: of}
+			first.Cancel(errFirst)
+			if first.Err() != context.Canceled {
+				t.Error("it has not ended")
+			}
+			endOf(errSecond)
+			same(first, context.Canceled, errFirst)
 			orphan := &lazyctx.Context{Parent: parent, Until: time.Now().Add(time.Hour)}
 			time.Sleep(time.Hour)
 			same(late, context.DeadlineExceeded, context.DeadlineExceeded)

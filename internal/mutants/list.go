@@ -11,6 +11,7 @@ const (
 	completeLua = "idempotency/redisstore/complete.lua"
 	releaseLua  = "idempotency/redisstore/release.lua"
 	recordLua   = "idempotency/redisstore/record.lua"
+	laneGo      = "idempotency/redisstore/lane.go"
 )
 
 var (
@@ -25,6 +26,9 @@ var (
 	inRuntime  = suite{pkg: "./consumer", run: "^TestHistoriesOfTheRuntime$", histories: 120}
 	parks      = suite{pkg: "./consumer", run: "^TestPark$"}
 	gates      = suite{pkg: "./consumer", run: "^TestPollersAndGates$"}
+	waits      = suite{pkg: "./idempotency/redisstore", run: "^TestWaitsHeedContexts$"}
+	contexts   = suite{pkg: "./internal/lazyctx", run: "^TestContext$"}
+	holds      = suite{pkg: "./consumer", run: "^TestOneHolderKeepsItsMessages$"}
 	receipts   = suite{pkg: "./consumer", run: "^TestOneHolderHandsItsNewerReceipt$"}
 )
 
@@ -187,7 +191,26 @@ var mutations = []mutation{
 	one("a suspended machine does not notice", "I1", holdGo,
 		"	return !now.Before(d.mono) || !now.Round(0).Before(d.wall)\n", "	return !now.Before(d.mono)\n", clocks),
 
+	one("a handler that never ran loses its claim", "I11", holdGo,
+		"	runs := h.timer != nil && !h.returned\n", "	runs := !h.returned\n", leases),
+
+	// The store's round trips.
+	one("a call under way never looks at its context", "waits", laneGo,
+		"	for _, o := range f.pending {\n		o.linger()\n	}\n", "", waits),
+	one("who is in a hurry waits like the others", "waits", "idempotency/redisstore/calls.go",
+		"time.Until(d) < 3*soon", "time.Until(d) < 0*soon", waits),
+	one("who waited long once never looks at its context again", "waits", "idempotency/redisstore/op.go",
+		"	o.ctx, o.err, o.late, o.hasty = nil, nil, false, false\n", "	o.ctx, o.err, o.hasty = nil, nil, false\n", waits),
+	one("what a batch has no room for looks at no context", "waits", laneGo,
+		"		o.linger() // they have waited for one batch and wait for another\n", "		_ = o\n", waits),
+	one("a lane that was slow once stays so", "waits", laneGo,
+		"		} else {\n			l.late = false\n		}", "		}", waits),
+
 	// The runtime below.
+	one("a late answer puts off the next extension", "I8", "consumer/heartbeat.go",
+		"		b.schedule(h, sent.Add(h.deadline.Sub(sent)/2))\n		return h.renewed", "		b.schedule(h, now.Add(h.deadline.Sub(now)/2))\n		return h.renewed", holds),
+	one("the cause of a handler's end becomes another", "I1", "internal/lazyctx/lazyctx.go",
+		"	if c.ended { // first of all", "	if c.ended && c.cause == nil { // first of all", contexts),
 	one("a parked message is not extended", "I7", "consumer/settler.go",
 		"		d.move(h, parked)\n", "		d.move(h, parked)\n		d.beat.unlist(h)\n", parks),
 	one("a message is deleted by a stale receipt", "I7", "consumer/dispatcher.go",
