@@ -4,7 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 
+	"github.com/holdfast-go/holdfast"
 	"github.com/holdfast-go/holdfast/idempotency"
 )
 
@@ -50,8 +52,17 @@ func (h booking) handle(ctx context.Context, p Payment) error {
 	if rows, err := inserted.RowsAffected(); err != nil || rows == 0 {
 		return err // nil: an earlier run has committed, and there is nothing left to do
 	}
-	if _, err := tx.ExecContext(ctx, `UPDATE accounts SET cents = cents - ? WHERE id = ?`, p.Cents, p.Account); err != nil {
+	updated, err := tx.ExecContext(ctx, `UPDATE accounts SET cents = cents - ? WHERE id = ?`, p.Cents, p.Account)
+	if err != nil {
 		return err
+	}
+	rows, err := updated.RowsAffected()
+	if err != nil {
+		return err
+	}
+	if rows == 0 {
+		// Before the commit: the key of what had no effect must not be in the inbox.
+		return holdfast.Permanent(fmt.Errorf("no account %q", p.Account))
 	}
 	return tx.Commit()
 }

@@ -12,6 +12,9 @@ import (
 	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/holdfast-go/holdfast"
+	"github.com/holdfast-go/holdfast/idempotency"
 )
 
 // The effects of handlers that are ready for it are neither late nor repeated.
@@ -99,6 +102,34 @@ func TestEffectsWithoutProtectionAreLateOrRepeated(t *testing.T) {
 			}
 		})
 	})
+}
+
+// A payment that takes nothing leaves no key behind: it is dead-lettered, and done when
+// it is moved back and the account is there.
+func TestAPaymentFromNoAccountIsNotRecorded(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	db, err := openDB(ctx, inboxSchema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	store := idempotency.NewMemoryStore()
+	handler := idempotency.New(store, idempotency.Config{Consumer: "payments"}).Wrap(holdfast.JSON(booking{db}.handle))
+	m := &holdfast.Message{ID: "payment-17", Body: `{"Account":"c-7","Cents":2900}`}
+	if err := handler.Handle(ctx, m); !errors.As(err, new(*holdfast.PermanentError)) {
+		t.Errorf("without the account the handler returned %v, want a permanent error", err)
+	}
+	if _, err := db.ExecContext(ctx, `INSERT INTO accounts (id, cents) VALUES ('c-7', 10000)`); err != nil {
+		t.Fatal(err)
+	}
+	if err := handler.Handle(ctx, m); err != nil {
+		t.Errorf("with the account the handler returned %v", err)
+	}
+	var cents int64
+	if err := db.QueryRowContext(ctx, `SELECT cents FROM accounts WHERE id = 'c-7'`).Scan(&cents); err != nil || cents != 7100 {
+		t.Errorf("%d cents are left, %v, want 7100", cents, err)
+	}
 }
 
 // A handler says what it is, and not that it is done, where it can protect nothing.
