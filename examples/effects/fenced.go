@@ -25,6 +25,14 @@ var errOvertaken = errors.New("overtaken by another run")
 // priceSync copies prices from a supplier into a table. It may be repeated, since it
 // sets and does not add; but it must not be late. A run that was overtaken would put
 // an older price back, and the fence keeps it from that.
+//
+// A greater fence is promised per key, that is among the runs of one message, and a row
+// is written by every message about its article. Across keys the later claim has the
+// greater fence only while one Redis clock gives them all. On a Redis Cluster two keys
+// take theirs from two masters, and as far as these differ a later message is refused
+// until a retry is past that, or an older one wins: keep the clocks together by NTP, or
+// order messages by a version of their own, and leave the fence to the runs of one:
+// AND (version < $v OR version = $v AND fence < $f).
 type priceSync struct {
 	db       execer
 	supplier func(ctx context.Context, article string) (cents int64, err error)
@@ -52,6 +60,6 @@ func (h priceSync) handle(ctx context.Context, o Offer) error {
 	}
 	// Never nil: that would record as done what was not written. Nothing is lost by an
 	// error. A run that was overtaken settles nothing whatever it returns, and where the
-	// row was written for another key meanwhile, the retry has a greater fence.
+	// row was written for another key meanwhile, a retry has a greater fence.
 	return fmt.Errorf("price of %s: %w", o.Article, errOvertaken)
 }
