@@ -34,8 +34,9 @@ type Message struct {
 	ReceiveCount int
 	// Attempt counts the runs of the handler for this message, from 1:
 	// ReceiveCount and, on a FIFO queue, the runs repeated here without a new
-	// receive. Runs that were parked or cut short by a shutdown here are not
-	// counted.
+	// receive. A run that was parked is not counted. One that a shutdown cut short
+	// is, since the next receive is counted by SQS: only the attempts of a claim are
+	// free of it (idempotency.Claim.Attempt).
 	Attempt int
 	// SentAt is when the message was sent to the queue, in SQS's milliseconds.
 	SentAt time.Time

@@ -80,8 +80,9 @@ type Config struct {
 	// BackoffMax is at least BackoffBase and at most 12 h.
 	// Default: 15m, at least BackoffBase.
 	BackoffMax time.Duration
-	// DecodeAttempts is the attempt on which a message that cannot be decoded or
-	// has no route is dead-lettered, 1 to 1000. Default: 3.
+	// DecodeAttempts is the attempt (Message.Attempt) on which a message that cannot be
+	// decoded or has no route is dead-lettered, 1 to 1000. Receives count, also those
+	// that a shutdown or an outage cost. Default: 3.
 	DecodeAttempts int
 	// MaxAge is how old a message may be when a run begins, by the time it was sent to
 	// the queue; an older one is not run and dead-lettered with the cause max-age. A

@@ -9,6 +9,7 @@ import (
 
 	"github.com/holdfast-go/holdfast"
 	"github.com/holdfast-go/holdfast/consumer"
+	"github.com/holdfast-go/holdfast/idempotency"
 	"github.com/holdfast-go/holdfast/sqstest"
 )
 
@@ -44,10 +45,17 @@ func (l *tally) total() (n int) {
 
 func TestNoBurn(t *testing.T) {
 	t.Parallel()
-	t.Run("20 rolling restarts under load cost a message one receive per process that held it, and no attempt", func(t *testing.T) {
+	t.Run("20 rolling restarts under load cost a message one receive per process that held it, and nothing is retried", func(t *testing.T) {
 		for _, queue := range []string{"orders", "orders.fifo"} {
 			t.Run(queue, func(t *testing.T) {
-				inBubble(t, func(t *testing.T) { rollingRestarts(t, queue) })
+				inBubble(t, func(t *testing.T) { rollingRestarts(t, queue, nil) })
+			})
+		}
+	})
+	t.Run("with idempotency they cost no attempt of its claim", func(t *testing.T) {
+		for _, queue := range []string{"orders", "orders.fifo"} {
+			t.Run(queue, func(t *testing.T) {
+				inBubble(t, func(t *testing.T) { rollingRestarts(t, queue, idempotency.NewMemoryStore()) })
 			})
 		}
 	})
@@ -131,8 +139,8 @@ func TestNoBurn(t *testing.T) {
 
 // rollingRestarts runs three workers on a queue that is filled all the time and
 // replaces them in turn, 20 times, where a drain is too short for the longest
-// handlers.
-func rollingRestarts(t *testing.T, queue string) {
+// handlers. With a store they have idempotency.
+func rollingRestarts(t *testing.T, queue string, store idempotency.Store) {
 	const workers, restarts = 3, 20
 	srv := sqstest.New(t)
 	q := srv.Queue(t, queue, sqstest.DLQ(workers+restarts))
@@ -167,12 +175,19 @@ func rollingRestarts(t *testing.T, queue string) {
 	}
 	var attempts sync.Map
 	worker := func() *running {
+		cfg := cfg
+		if store != nil {
+			cfg.Middleware = []holdfast.Middleware{idempotency.New(store, idempotency.Config{Consumer: "orders", Process: new(idempotency.Process)})}
+		}
 		return start(t, srv, q, handle(func(ctx context.Context, m *holdfast.Message) error {
 			d, err := time.ParseDuration(m.Body)
 			if err != nil {
 				return err
 			}
 			attempts.Store(m.ID, m.Attempt)
+			if claim, ok := idempotency.FromContext(ctx); ok != (store != nil) || ok && claim.Attempt != 1 {
+				t.Errorf("receive %d of %s is attempt %d of its claim (%t), want 1", m.ReceiveCount, m.ID, claim.Attempt, ok)
+			}
 			if err := nap(ctx, d); err != nil {
 				failures.add(m.ID)
 				return err
@@ -227,7 +242,7 @@ func rollingRestarts(t *testing.T, queue string) {
 			t.Errorf("%s was done %d times", id, done.of(id))
 		}
 		if a, _ := attempts.Load(id); a != receives {
-			t.Errorf("%s was done on attempt %v after %d receives", id, a, receives)
+			t.Errorf("%s was done on attempt %v of the runtime after %d receives", id, a, receives)
 		}
 	}
 	t.Logf("%d messages, %d given back, of which %d had begun", len(ids), gaveBack.total(), failures.total())
