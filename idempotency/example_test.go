@@ -33,6 +33,94 @@ func Example() {
 	// sent again by the producer: <nil>
 }
 
+// Each worker has a middleware of its own; the store and Config.Consumer they share. What
+// names the work is its order, by whatever message it comes.
+func ExampleNew() {
+	store := idempotency.NewMemoryStore() // redisstore.New(rdb) where there is more than one process
+	worker := func(name string) holdfast.Handler {
+		mw := idempotency.New(store, idempotency.Config{
+			Consumer: "shipping",
+			Key:      func(m *holdfast.Message) (string, error) { return m.Attr("order"), nil },
+		})
+		return mw.Wrap(holdfast.HandlerFunc(func(context.Context, *holdfast.Message) error {
+			fmt.Println(name, "ships")
+			return nil
+		}))
+	}
+	order := map[string]holdfast.Attribute{"order": {Type: "String", String: "17"}}
+	fmt.Println(worker("A").Handle(context.Background(), &holdfast.Message{ID: "m-1", Attributes: order}))
+	fmt.Println(worker("B").Handle(context.Background(), &holdfast.Message{ID: "m-2", Attributes: order}))
+	// Output:
+	// A ships
+	// <nil>
+	// <nil>
+}
+
+// A deploy check: what consumer.Consumer.Run would end with, or warn of, at its start.
+func ExampleCheck() {
+	findings, err := idempotency.Check(context.Background(), idempotency.NewMemoryStore(), idempotency.Config{
+		Consumer:     "orders",
+		KeyAttribute: "order-id",
+		DoneTTL:      24 * time.Hour,
+	}, holdfast.Queue{
+		Name: "orders", Retention: 4 * 24 * time.Hour, MaxReceiveCount: 20,
+		DeadLetterARN: "arn:aws:sqs:eu-central-1:123456789012:orders-dlq",
+	})
+	for _, f := range findings {
+		fmt.Printf("%v %s: %s\n", f.Severity, f.Name, f.Advice)
+	}
+	fmt.Println(err)
+	// Output:
+	// error done-ttl: Set DoneTTL to 529h0m0s or leave it 0; if that takes too much memory, set PostDeleteTTL as well
+	// <nil>
+}
+
+// What the store knows of the work of a message, by the key that the middleware gives it.
+func ExampleInspect() {
+	ctx := context.Background()
+	store := idempotency.NewMemoryStore()
+	mw := idempotency.New(store, idempotency.Config{Consumer: "orders", KeyAttribute: "order-id"})
+	m := &holdfast.Message{ID: "m-1", Attributes: map[string]holdfast.Attribute{"order-id": {Type: "String", String: "17"}}}
+	key, err := mw.KeyOf(m)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	tell := func() {
+		s, err := idempotency.Inspect(ctx, store, key)
+		fmt.Println("completed:", s.State == idempotency.StateCompleted, "attempts:", s.Attempts, err)
+	}
+	tell()
+	_ = mw.Wrap(holdfast.HandlerFunc(func(context.Context, *holdfast.Message) error { return nil })).Handle(ctx, m)
+	tell()
+	// Output:
+	// completed: false attempts: 0 <nil>
+	// completed: true attempts: 1 <nil>
+}
+
+// Work that is to be done once more, such as an order that was shipped to nowhere. The
+// worker here keeps no memory of its own of what is done (LocalDone), so it asks.
+func ExampleForget() {
+	ctx := context.Background()
+	store := idempotency.NewMemoryStore()
+	mw := idempotency.New(store, idempotency.Config{Consumer: "orders", LocalDone: -1})
+	ship := mw.Wrap(holdfast.HandlerFunc(func(context.Context, *holdfast.Message) error {
+		fmt.Println("shipped")
+		return nil
+	}))
+	m := &holdfast.Message{ID: "m-1", Body: "order 17"}
+	_ = ship.Handle(ctx, m)
+	_ = ship.Handle(ctx, m) // a duplicate
+
+	key, _ := mw.KeyOf(m)
+	fmt.Println(idempotency.Forget(ctx, store, key))
+	_ = ship.Handle(ctx, m)
+	// Output:
+	// shipped
+	// true <nil>
+	// shipped
+}
+
 // A handler gives its fence to the system that it changes, which refuses a smaller
 // one than it has seen: a process that was frozen and overtaken does no harm.
 func ExampleFromContext() {

@@ -60,6 +60,8 @@ type stackConfig struct {
 }
 
 // Image names the image to run. Default: $HOLDFAST_LOCALSTACK_IMAGE, else [DefaultImage].
+//
+//	stack := integration.LocalStack(t, integration.Image("localstack/localstack:4.14.0"))
 func Image(name string) Option { return func(c *stackConfig) { c.image = name } }
 
 // Services names the services to start, for example "sqs", "s3". Default: sqs, sns, sts.

@@ -29,6 +29,9 @@ var redisServers once[redis.Options]
 // The client has the settings that the package redisstore advises, with longer
 // timeouts because test machines are slow. Its Options say how another process reaches
 // the server.
+//
+//	store := redisstore.New(integration.Redis(t))
+//	once := idempotency.New(store, idempotency.Config{Consumer: integration.Unique("orders")})
 func Redis(tb testing.TB) *redis.Client {
 	tb.Helper()
 	opts, err := redisServers.get("", findRedis)
