@@ -190,6 +190,13 @@ func TestBounded(t *testing.T) {
 			})
 		}
 	})
+	t.Run("on FIFO parked heads and what waits behind them come on top, up to MaxParked", func(t *testing.T) {
+		for _, c := range []struct{ concurrency, maxParked int }{{4, 30}, {1, 5}, {3, 100}} {
+			t.Run(fmt.Sprintf("%d slots and %d parked", c.concurrency, c.maxParked), func(t *testing.T) {
+				inBubble(t, func(t *testing.T) { parkedGroups(t, c.concurrency, c.maxParked) })
+			})
+		}
+	})
 	t.Run("no poll starts at HeldBytes, and each open poll may bring ten times 1 MiB beyond it", func(t *testing.T) {
 		inBubble(t, func(t *testing.T) {
 			const limit = 4 << 20
@@ -269,6 +276,59 @@ func TestBounded(t *testing.T) {
 			})
 		}
 	})
+}
+
+// parkedGroups has the heads of groups of ten parked, all of them twice, and looks at
+// what the server says is held while they wait, while all become ready at once and
+// while the rest of a long queue follows.
+func parkedGroups(t *testing.T, concurrency, maxParked int) {
+	bound := 10*concurrency + maxParked
+	groups := bound/5 + concurrency // twice the bound, at least
+	srv := sqstest.New(t)
+	q := srv.Queue(t, "orders.fifo")
+	for i := range 10 * groups {
+		body := "follower"
+		if i < groups {
+			body = "head"
+		}
+		q.Send(t, body, sqstest.Group(fmt.Sprint(i%groups)))
+	}
+	srv.Delay("ReceiveMessage", 10*time.Millisecond)
+	srv.Delay("DeleteMessageBatch", 10*time.Millisecond)
+	var g gauge
+	first, second := make(chan struct{}), make(chan struct{})
+	r := start(t, srv, q, counted(&g, handle(func(ctx context.Context, m *holdfast.Message) error {
+		if err := nap(ctx, 20*time.Millisecond); err != nil {
+			return err
+		}
+		switch {
+		case m.Body != "head" || isClosed(second):
+			return nil
+		case isClosed(first):
+			return holdfast.Park(second, errTest)
+		}
+		return holdfast.Park(first, errTest)
+	})), consumer.Config{Concurrency: concurrency, MaxParked: maxParked})
+	for _, ready := range []chan struct{}{first, second} {
+		time.Sleep(time.Minute)
+		if got := q.Depth().InFlight; got != bound {
+			t.Errorf("%d messages are held while heads are parked; want all %d places used", got, bound)
+		}
+		if s := r.Stats(); s.Parked == 0 || q.Depth().Visible == 0 {
+			t.Errorf("%d heads are parked, the queue is %+v: this shows nothing", s.Parked, q.Depth())
+		}
+		close(ready)
+	}
+	until(t, 10*time.Minute, "the queue is drained", empty(q))
+	if got := q.MaxInFlight(); got > bound {
+		t.Errorf("%d messages were held; want at most %d", got, bound)
+	}
+	if got := int(g.most.Load()); got > concurrency {
+		t.Errorf("%d handlers at once; want at most %d", got, concurrency)
+	}
+	if s := r.Stats(); s.Received != int64(10*groups) || s.Done != int64(10*groups) || s.LeasesLost != 0 {
+		t.Errorf("Stats is %+v; want every message received and done once", s)
+	}
 }
 
 // heartbeatThroughout holds messages in every state for minutes on a visibility
