@@ -18,8 +18,8 @@ func report(results []result, took time.Duration) string {
 	fmt.Fprintf(&b, `# Mutants of the idempotency protocol
 
 A test that cannot fail proves nothing. `+"`make mutants`"+` breaks the rules of the protocol one by one in a copy of the
-source (the Go transitions, the Lua scripts, the middleware, the round trips, the runtime), runs the tests that must notice, and writes
-this page. %d of %d mutants are killed; the run took %v. A history names the invariant it saw broken first: I1 to I15
+source (the Go transitions, the Lua scripts, the middleware, the round trips, the runtime), runs the tests that must
+notice, and writes this page. %d of %d mutants are killed; the run took %v. A history names the invariant it saw broken first: I1 to I15
 are those of [sim_test.go](../idempotency/sim_test.go) and its neighbours, "mirror" is the comparison of the scripts with
 the Go twin.
 
