@@ -129,7 +129,7 @@ func TestCloudFormationHasAllOfTheTopology(t *testing.T) {
 	}
 	far := small()
 	far.Subscriptions[0].Topic = elsewhere
-	refusal := "fanout: Subscriptions[events -> billing].DLQ is \"billing-events-undelivered\"; it must be Off, or the ARN of a queue in eu-west-1: a stack makes queues in its own region"
+	refusal := "fanout: Subscriptions[events -> billing].DLQ is \"billing-us-east-1-events-undelivered\"; it must be Off, or the ARN of a queue in eu-west-1: a stack makes queues in its own region"
 	if _, err := fanout.CloudFormation(far); err == nil || err.Error() != refusal {
 		t.Errorf("%v, want %s", err, refusal)
 	}

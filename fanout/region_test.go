@@ -86,6 +86,7 @@ func TestRegions(t *testing.T) {
 	t.Run("a queue gets the messages of a topic of another region", regionDelivers)
 	t.Run("what SNS cannot deliver to another region is kept in the topic's", regionUndelivered)
 	t.Run("topics of one name in two regions have a dead-letter queue in each", regionFanIn)
+	t.Run("queues of one name in two regions have a dead-letter queue each where their topic is", regionFanOut)
 	t.Run("SNS is let in by the name it has where a region is opt-in", regionOptIn)
 	t.Run("two accounts in two regions declare their ends of a subscription, and it is confirmed", regionAccounts)
 	t.Run("paths between regions are verified", regionVerify)
@@ -100,7 +101,7 @@ func regionDelivers(t *testing.T) {
 		apply(t, srv, topics, fanout.Config{PolicySpread: -1})
 		// The clients are of us-east-1: calls are made where things are.
 		d := apply(t, srv, queues, fanout.Config{PolicySpread: -1})
-		want := []string{"create queue billing-dlq", "create queue billing-orders-undelivered", "create queue billing", "create subscription orders -> billing"}
+		want := []string{"create queue billing-dlq", "create queue billing-eu-west-1-orders-undelivered", "create queue billing", "create subscription orders -> billing"}
 		var got []string
 		for _, c := range d.Changes {
 			got = append(got, string(c.Kind)+" "+c.Resource+" "+c.Name)
@@ -108,7 +109,7 @@ func regionDelivers(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("changes (-want +got):\n%s", diff)
 		}
-		for region, want := range map[string][]string{"us-east-1": {"billing-orders-undelivered 0"}, "eu-west-1": {"billing 0", "billing-dlq 0"}} {
+		for region, want := range map[string][]string{"us-east-1": {"billing-eu-west-1-orders-undelivered 0"}, "eu-west-1": {"billing 0", "billing-dlq 0"}} {
 			if diff := cmp.Diff(want, queuesIn(t, srv, region)); diff != "" {
 				t.Errorf("queues in %s (-want +got):\n%s", region, diff)
 			}
@@ -158,7 +159,7 @@ func regionUndelivered(t *testing.T) {
 		apply(t, srv, queues, fanout.Config{PolicySpread: -1})
 		setIn(t, srv, "eu-west-1", "billing", "Policy", "")
 		publishIn(t, srv, "us-east-1", "lost")
-		if diff := cmp.Diff([]string{"billing-orders-undelivered 1"}, queuesIn(t, srv, "us-east-1")); diff != "" {
+		if diff := cmp.Diff([]string{"billing-eu-west-1-orders-undelivered 1"}, queuesIn(t, srv, "us-east-1")); diff != "" {
 			t.Errorf("queues (-want +got):\n%s", diff)
 		}
 		// And it is mended where it is.
@@ -185,9 +186,9 @@ func regionFanIn(t *testing.T) {
 		queues.Subscriptions = append(queues.Subscriptions,
 			fanout.Subscription{Topic: ordersIn("eu-west-1"), Queue: "billing"}, fanout.Subscription{Topic: ordersIn("us-west-2"), Queue: "billing"})
 		apply(t, srv, queues, fanout.Config{PolicySpread: -1})
-		for _, region := range []string{"us-east-1", "eu-west-1", "us-west-2"} {
-			if got := queuesIn(t, srv, region); !slices.Contains(got, "billing-orders-undelivered 0") {
-				t.Errorf("queues in %s: %q", region, got)
+		for region, lost := range map[string]string{"us-east-1": "billing-eu-west-1-orders-undelivered 0", "eu-west-1": "billing-orders-undelivered 0", "us-west-2": "billing-eu-west-1-orders-undelivered 0"} {
+			if got := queuesIn(t, srv, region); !slices.Contains(got, lost) {
+				t.Errorf("queues in %s: %q, want %s", region, got, lost)
 			}
 			publishIn(t, srv, region, region)
 		}
@@ -196,6 +197,42 @@ func regionFanIn(t *testing.T) {
 		}
 		if d := plan(t, srv, queues, fanout.Config{}); len(d.Changes) > 0 {
 			t.Errorf("the second plan:\n%s", d)
+		}
+	})
+}
+
+// regionFanOut has two topologies that both make a dead-letter queue in the region of the
+// topic: each must be left alone by the other, applied in turn or pruned.
+func regionFanOut(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		srv := sqstest.New(t, sqstest.NoSignature())
+		topics, east := across("us-east-1", "eu-west-1")
+		_, west := across("us-east-1", "us-west-2")
+		west.Subscriptions[0].DLQ.Retention = 24 * time.Hour
+		// The topic's own topology has a third, to a queue of another account.
+		topics.Subscriptions = []fanout.Subscription{{Topic: "orders", Queue: "arn:aws:sqs:eu-west-1:" + otherAccount + ":billing"}}
+		for _, topology := range []fanout.Topology{topics, east, west} {
+			apply(t, srv, topology, fanout.Config{PolicySpread: -1})
+		}
+		for _, topology := range []fanout.Topology{east, west} {
+			if d := plan(t, srv, topology, fanout.Config{}); len(d.Changes) > 0 {
+				t.Errorf("the second plan in %s:\n%s", topology.Region, d)
+			}
+		}
+		if d := plan(t, srv, topics, fanout.Config{}); !d.Empty() {
+			t.Errorf("the second plan of the topic's topology:\n%s", d)
+		}
+		setIn(t, srv, "us-west-2", "billing", "Policy", "")
+		publishIn(t, srv, "us-east-1", "lost in the west")
+		// That queue is not there yet, and missed SNS's question whether it shall be subscribed.
+		lost := []string{"billing-eu-west-1-" + otherAccount + "-orders-undelivered 1", "billing-eu-west-1-orders-undelivered 0", "billing-us-west-2-orders-undelivered 1"}
+		if diff := cmp.Diff(lost, queuesIn(t, srv, "us-east-1")); diff != "" {
+			t.Errorf("queues (-want +got):\n%s", diff)
+		}
+		prune := fanout.Config{PolicySpread: -1, Prune: []string{billingARN + "-eu-west-1-orders-undelivered"}}
+		apply(t, srv, fanout.Topology{Region: "eu-west-1", Account: sqstest.Account}, prune)
+		if got := queuesIn(t, srv, "us-east-1"); !slices.Contains(got, "billing-us-west-2-orders-undelivered 1") {
+			t.Errorf("queues after one of two is pruned: %q", got)
 		}
 	})
 }
@@ -298,7 +335,7 @@ func regionPrune(t *testing.T) {
 		apply(t, srv, topics, fanout.Config{PolicySpread: -1})
 		apply(t, srv, queues, fanout.Config{PolicySpread: -1})
 		far := strings.Replace(billingARN, "us-east-1", "eu-west-1", 1)
-		cfg := fanout.Config{PolicySpread: -1, Prune: []string{ordersARN, far, far + "-dlq", billingARN + "-orders-undelivered"}}
+		cfg := fanout.Config{PolicySpread: -1, Prune: []string{ordersARN, far, far + "-dlq", billingARN + "-eu-west-1-orders-undelivered"}}
 		// From a third region.
 		if d := apply(t, srv, fanout.Topology{Region: "sa-east-1", Account: sqstest.Account}, cfg); len(d.Changes) != 4 {
 			t.Errorf("pruned:\n%s", d)
@@ -330,7 +367,7 @@ func regionPermissions(t *testing.T) {
 			return err
 		}
 		// Others change all of it.
-		for _, at := range []struct{ region, queue string }{{"eu-west-1", "billing"}, {"eu-west-1", "billing-dlq"}, {"us-east-1", "billing-orders-undelivered"}} {
+		for _, at := range []struct{ region, queue string }{{"eu-west-1", "billing"}, {"eu-west-1", "billing-dlq"}, {"us-east-1", "billing-eu-west-1-orders-undelivered"}} {
 			url := setIn(t, srv, at.region, at.queue, "VisibilityTimeout", "77")
 			if _, err := sqsIn(srv, at.region).TagQueue(t.Context(), &sqs.TagQueueInput{QueueUrl: &url, Tags: map[string]string{"holdfast": "theirs"}}); err != nil {
 				t.Fatal(err)

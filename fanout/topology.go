@@ -199,7 +199,9 @@ type Undelivered struct {
 	Off bool
 	// Name is that of the queue, made with the subscription in the region of its topic,
 	// or one declared in Queues. Subscriptions to topics of one region may share one.
-	// Default: queue-topic-undelivered.
+	// Default: queue-topic-undelivered, with the queue's region behind the queue's name
+	// where that is not the topic's, and its account where that is not the topology's, as
+	// in billing-eu-west-1-orders-undelivered.
 	Name string
 	// ARN is that of a queue which is there already, with a policy that lets SNS
 	// send; it must be in the account of the topology and in the topic's region.
@@ -256,8 +258,7 @@ func (t Topology) withDefaults() Topology {
 		if s.DLQ.Off || s.DLQ.ARN != "" || s.LetIn {
 			continue
 		}
-		topic := strings.TrimSuffix(nameOf(s.Topic), fifoSuffix)
-		s.DLQ.Name = cmp.Or(s.DLQ.Name, suffixed(nameOf(s.Queue), "-"+topic+"-undelivered"))
+		s.DLQ.Name = cmp.Or(s.DLQ.Name, t.undeliveredName(s))
 		s.DLQ.Retention = cmp.Or(s.DLQ.Retention, 14*day)
 	}
 	return t
@@ -295,6 +296,29 @@ func nameOf(s string) string {
 // at is the ARN of something of the topology.
 func (t Topology) at(service, name string) arn {
 	return arn{partitionOf(t.Region), service, t.Region, t.Account, name}
+}
+
+// undeliveredName is the default name of that queue. Queues of one name in several regions
+// may be subscribed to one topic, each by a topology of its own, and all have it made where
+// the topic is: what tells the queues apart has to be in the name. So it is with queues of
+// other accounts, since the queue that is made is of ours.
+func (t Topology) undeliveredName(s *Subscription) string {
+	topic, topicElsewhere := parseARN(s.Topic)
+	if !topicElsewhere {
+		topic = t.at("sns", s.Topic)
+	}
+	queue, queueElsewhere := parseARN(s.Queue)
+	if !queueElsewhere {
+		queue = t.at("sqs", s.Queue)
+	}
+	suffix := ""
+	if queue.region != topic.region {
+		suffix += "-" + queue.region
+	}
+	if queue.account != t.Account {
+		suffix += "-" + queue.account
+	}
+	return suffixed(queue.name, suffix+"-"+strings.TrimSuffix(topic.name, fifoSuffix)+"-undelivered")
 }
 
 // undelivered is the queue that is made for what a subscription cannot deliver: of our
