@@ -165,6 +165,11 @@ func subscribedFromAfar(t *testing.T) (srv *sqstest.Server, theirs *sns.Client) 
 	topology := small()
 	topology.Subscriptions = append(topology.Subscriptions, fanout.Subscription{Topic: theirsFar, Queue: "billing", LetIn: true})
 	apply(t, srv, topology, fanout.Config{PolicySpread: -1})
+	return srv, theirsFromAfar(t, srv)
+}
+
+func theirsFromAfar(t *testing.T, srv *sqstest.Server) (theirs *sns.Client) {
+	t.Helper()
 	theirs = srv.SNS(sqstest.SNSAs(otherAccount), func(o *sns.Options) { o.Region = "eu-west-1" })
 	if _, err := theirs.CreateTopic(t.Context(), &sns.CreateTopicInput{Name: aws.String("theirs")}); err != nil {
 		t.Fatal(err)
@@ -172,7 +177,7 @@ func subscribedFromAfar(t *testing.T) (srv *sqstest.Server, theirs *sns.Client) 
 	if _, err := theirs.Subscribe(t.Context(), &sns.SubscribeInput{TopicArn: aws.String(theirsFar), Protocol: aws.String("sqs"), Endpoint: aws.String(billingARN)}); err != nil {
 		t.Fatal(err)
 	}
-	return srv, theirs
+	return theirs
 }
 
 func confirmFar(t *testing.T) {

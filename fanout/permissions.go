@@ -160,7 +160,8 @@ func ApplyPermissions(t Topology, cfg Config) (string, error) {
 
 // ConsumePermissions is the least IAM policy, as JSON, for a consumer of one of the
 // topology's queues: package consumer with its defaults, on the queue and the
-// dead-letter queue. Where keys of KMS encrypt these, it may use them for SQS.
+// dead-letter queue, and the middleware Confirm for the topics that LetIn lets in there.
+// Where keys of KMS encrypt these queues, it may use them for SQS.
 func ConsumePermissions(t Topology, queue string) (string, error) {
 	want, err := compileChecked(t, Config{})
 	if err != nil {
@@ -182,6 +183,13 @@ func ConsumePermissions(t Topology, queue string) (string, error) {
 			}
 		}
 	}
+	var confirmed []string
+	for i := range t.Subscriptions {
+		if s := &t.Subscriptions[i]; s.LetIn && s.Queue == queue {
+			confirmed = append(confirmed, s.Topic)
+		}
+	}
+	all = append(all, allow("Confirm", []string{"sns:ConfirmSubscription"}, confirmed))
 	return iamText(append(all, t.keys(keys, "sqs")...)), nil
 }
 

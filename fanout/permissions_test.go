@@ -190,17 +190,29 @@ func changeAll(t *testing.T, srv *sqstest.Server, topology fanout.Topology) erro
 	return err
 }
 
+// fed is a shop that lets in topics of another account, of its region and of another one.
+func fed() fanout.Topology {
+	topology := shop()
+	topology.Subscriptions = append(topology.Subscriptions,
+		fanout.Subscription{Topic: theirsARN, Queue: "billing", LetIn: true},
+		fanout.Subscription{Topic: theirsFar, Queue: "billing", LetIn: true},
+		fanout.Subscription{Topic: theirsARN + "-too", Queue: "shipping", LetIn: true})
+	return topology
+}
+
 func consumePermissions(t *testing.T) {
 	t.Parallel()
 	leastFor(t, func(srv *sqstest.Server) string {
-		apply(t, srv, shop(), fanout.Config{PolicySpread: -1})
-		text, err := fanout.ConsumePermissions(shop(), "billing")
+		apply(t, srv, fed(), fanout.Config{PolicySpread: -1})
+		text, err := fanout.ConsumePermissions(fed(), "billing")
 		if err != nil {
 			t.Fatal(err)
 		}
 		return text
 	}, func(t *testing.T, srv *sqstest.Server) error {
 		q := srv.Queue(t, "billing")
+		theirs(t, srv, q)
+		theirsFromAfar(t, srv)
 		q.Send(t, "done")
 		q.Send(t, "again")
 		q.Send(t, "bad")
@@ -213,7 +225,9 @@ func consumePermissions(t *testing.T) {
 			}
 			return nil
 		})
-		c, err := consumer.New(srv.SQS(sqstest.As("LEAST")), "billing", handler, consumer.Config{DeadLetterShare: -1})
+		c, err := consumer.New(srv.SQS(sqstest.As("LEAST")), "billing", handler, consumer.Config{
+			DeadLetterShare: -1, Middleware: []holdfast.Middleware{fanout.Confirm(srv.SNS(sqstest.SNSAs("LEAST")), theirsARN, theirsFar)},
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
