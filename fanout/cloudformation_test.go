@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/fanout"
+	"github.com/holdfast-go/holdfast/internal/leftout"
 )
 
 // everyKind is a topology with something of every kind in it.
@@ -37,21 +38,43 @@ func everyKind() fanout.Topology {
 	return topology
 }
 
-// TestCloudFormationPassesTheLinter runs cfn-lint over templates. Where it is not
-// installed (scripts/cfn-lint install) it is left out, unless
-// HOLDFAST_REQUIRE_CFN_LINT is set, as in CI.
+// cfnLint is where cfn-lint is. Where it is not installed (scripts/cfn-lint install) the
+// test is left out, unless HOLDFAST_REQUIRE_CFN_LINT is set, as in CI.
+func cfnLint(t *testing.T) string {
+	t.Helper()
+	if out, err := exec.Command("../scripts/cfn-lint", "path").Output(); err == nil {
+		return strings.TrimSpace(string(out))
+	}
+	linter, err := exec.LookPath("cfn-lint")
+	if err != nil {
+		const why = "the templates were not checked by cfn-lint, which is not installed: run scripts/cfn-lint install"
+		if os.Getenv("HOLDFAST_REQUIRE_CFN_LINT") != "" {
+			t.Fatal(why + "; HOLDFAST_REQUIRE_CFN_LINT is set")
+		}
+		leftout.Note(t, why)
+		t.Skip(why)
+	}
+	return linter
+}
+
+func TestWhereTheLinterIsMissingItIsSaid(t *testing.T) { //nolint:paralleltest // it sets the environment
+	nowhere := t.TempDir()
+	noted := filepath.Join(nowhere, "left-out")
+	for name, value := range map[string]string{"HOLDFAST_CACHE": nowhere, "PATH": nowhere, "HOLDFAST_REQUIRE_CFN_LINT": "", "HOLDFAST_LEFT_OUT": noted} {
+		t.Setenv(name, value)
+	}
+	t.Run("where nothing is installed", func(t *testing.T) { //nolint:paralleltest // it needs that environment
+		t.Errorf("found %s", cfnLint(t))
+	})
+	if got, err := os.ReadFile(noted); err != nil || !strings.Contains(string(got), "run scripts/cfn-lint install") {
+		t.Errorf("%v, noted %q", err, got)
+	}
+}
+
+// TestCloudFormationPassesTheLinter runs cfn-lint over templates.
 func TestCloudFormationPassesTheLinter(t *testing.T) {
 	t.Parallel()
-	out, err := exec.Command("../scripts/cfn-lint", "path").Output()
-	linter := strings.TrimSpace(string(out))
-	if err != nil {
-		if linter, err = exec.LookPath("cfn-lint"); err != nil {
-			if os.Getenv("HOLDFAST_REQUIRE_CFN_LINT") != "" {
-				t.Fatal("cfn-lint is not installed and HOLDFAST_REQUIRE_CFN_LINT is set: run scripts/cfn-lint install")
-			}
-			t.Skip("left out: the templates were not checked by cfn-lint, which is not installed (scripts/cfn-lint install)")
-		}
-	}
+	linter := cfnLint(t)
 	// One run for all, as it takes more than a second to start.
 	args := []string{"--regions", "us-east-1", "--format", "parseable", "--template"}
 	write := func(name, text string) string {
@@ -75,7 +98,7 @@ func TestCloudFormationPassesTheLinter(t *testing.T) {
 	}
 	// The linter is one that looks.
 	bad := write("bad", strings.Replace(text, `"VisibilityTimeout": 30`, `"VisibilityTimeout": 30, "Visibility": 30`, 1))
-	out, err = exec.Command(linter, args...).CombinedOutput()
+	out, err := exec.Command(linter, args...).CombinedOutput()
 	found := 0
 	for line := range strings.Lines(string(out)) {
 		if strings.HasPrefix(line, bad) && strings.Contains(line, "Visibility") {

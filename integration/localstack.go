@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -20,6 +19,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/holdfast-go/holdfast/internal/leftout"
 )
 
 const (
@@ -198,26 +199,8 @@ func missing(tb testing.TB, what, variable string, why error) {
 		tb.Fatal(message + "; HOLDFAST_REQUIRE_CONTAINERS is set")
 		return
 	}
-	noteLeftOut(tb, message)
+	leftout.Note(tb, message)
 	tb.Skip(message)
-}
-
-// noteLeftOut adds a line to the file that HOLDFAST_LEFT_OUT names: go test shows
-// nothing of tests that are skipped.
-func noteLeftOut(tb testing.TB, message string) {
-	tb.Helper()
-	path := os.Getenv("HOLDFAST_LEFT_OUT")
-	if path == "" {
-		return
-	}
-	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-	if err == nil {
-		_, err = fmt.Fprintln(f, message) // one write, so that lines do not mix
-		err = errors.Join(err, f.Close())
-	}
-	if err != nil {
-		tb.Logf("integration: HOLDFAST_LEFT_OUT: %v", err)
-	}
 }
 
 func required(getenv func(string) string) bool { return isSet(getenv("HOLDFAST_REQUIRE_CONTAINERS")) }
