@@ -111,6 +111,10 @@ func (b *book) settled(e holdfast.SettledEvent) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	// A copy of a message may be settled again when all are: it is counted once.
+	if b.over[e.Message.ID] {
+		return
+	}
 	if b.over[e.Message.ID] = true; len(b.over) == b.sent {
 		close(b.drained)
 	}

@@ -3,12 +3,17 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/holdfast-go/holdfast"
 )
 
 func noEnv(string) string { return "" }
@@ -69,6 +74,59 @@ func TestALedgerThatDoesNotBalanceSaysWhy(t *testing.T) {
 	if diff := cmp.Diff(want, l.problems); diff != "" || l.balances() || !strings.Contains(l.text(), "does NOT balance") {
 		t.Errorf("problems (-want +got):\n%s", diff)
 	}
+}
+
+func TestLongLinesAreReadAndTooLongOnesAreNamed(t *testing.T) {
+	t.Parallel()
+	input := func(second int) *strings.Reader {
+		return strings.NewReader(`{"id":"a"}` + "\n" + strings.Repeat("x", second) + "\n" + `{"id":"c"}` + "\n")
+	}
+	for _, second := range []int{70_000, maxLine} {
+		lines, err := readLines(input(second))
+		if err != nil || len(lines) != 3 || len(lines[1].body) != second || refOf(lines[2].body) != "c" {
+			t.Errorf("%d lines, %v; want 3, the second of %d bytes", len(lines), err, second)
+		}
+	}
+	const want = "line 2: longer than 261120 bytes"
+	for _, second := range []int{maxLine + 1, maxLine + 2, 1 << 20} {
+		if lines, err := readLines(input(second)); err == nil || err.Error() != want {
+			t.Errorf("%d lines, %v; want %s", len(lines), err, want)
+		}
+	}
+	broken := errors.New("the disk is gone")
+	if _, err := readLines(io.MultiReader(strings.NewReader("a\nb\n"), iotest.ErrReader(broken))); !errors.Is(err, broken) || !strings.Contains(err.Error(), "line 3") {
+		t.Errorf("%v", err)
+	}
+	if _, err := readLines(strings.NewReader("\n")); err == nil {
+		t.Error("a file without orders is taken")
+	}
+}
+
+func TestAMessageThatIsSettledAgainCountsOnce(t *testing.T) {
+	t.Parallel()
+	b := newBooks(shopTopology("", "us-east-1", "000000000000"), []line{parse(`{"id":"a"}`), parse(`{"id":"b"}`)})[0]
+	settle := func(id string) {
+		b.settled(holdfast.SettledEvent{Message: &holdfast.Message{ID: id}, Outcome: holdfast.Done})
+	}
+	drained := func() bool {
+		select {
+		case <-b.drained:
+			return true
+		default:
+			return false
+		}
+	}
+	settle("1")
+	settle("1")
+	if drained() {
+		t.Error("drained after one of two messages, settled twice")
+	}
+	settle("2")
+	if !drained() {
+		t.Error("not drained after both")
+	}
+	settle("1")
+	settle("2")
 }
 
 func TestAStopEndsWithStatus1(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 	"time"
@@ -65,16 +66,42 @@ func readInput(name string) ([]line, error) {
 		return nil, fmt.Errorf("%w: run it from the module's root, or name a file with -input", err)
 	}
 	defer f.Close()
+	return readLines(f)
+}
+
+// maxLine is what a line may have: a topic takes messages of 256 KiB unless it is told
+// otherwise, and 1 KiB is kept for the attributes.
+const maxLine = 256<<10 - 1<<10
+
+// readLines reads orders as JSON lines. Blank lines are skipped; one that the topic would
+// not take is an error that names it.
+func readLines(r io.Reader) ([]line, error) {
 	var lines []line
-	for s := bufio.NewScanner(f); s.Scan(); {
+	number := 0
+	s := bufio.NewScanner(r)
+	s.Buffer(nil, maxLine+2) // a line and its end
+	for s.Scan() {
+		number++
+		if len(s.Bytes()) > maxLine {
+			return nil, tooLong(number)
+		}
 		if s.Text() != "" {
 			lines = append(lines, parse(s.Text()))
 		}
 	}
-	if len(lines) == 0 {
+	switch err := s.Err(); {
+	case errors.Is(err, bufio.ErrTooLong):
+		return nil, tooLong(number + 1)
+	case err != nil:
+		return nil, fmt.Errorf("line %d: %w", number+1, err)
+	case len(lines) == 0:
 		return nil, errors.New("no orders in the file")
 	}
 	return lines, nil
+}
+
+func tooLong(number int) error {
+	return fmt.Errorf("line %d: longer than %d bytes", number, maxLine)
 }
 
 // publisher publishes all lines, and ends the program when every queue is drained.
