@@ -1,14 +1,17 @@
 package fanout_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,15 +31,25 @@ import (
 // that lives.
 type cutClients struct {
 	inner  http.RoundTripper
-	calls  atomic.Int64
-	at     int64
+	at     int
 	effect bool // of the call it dies at
+
+	mu    sync.Mutex // guards reads
+	reads []bool     // of the calls made, whether they change nothing
 }
 
 var errDied = errors.New("the process died")
 
 func (c *cutClients) RoundTrip(r *http.Request) (*http.Response, error) {
-	n := c.calls.Add(1)
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	c.mu.Lock()
+	c.reads = append(c.reads, reads(r.Header.Get("X-Amz-Target"), string(body)))
+	n := len(c.reads)
+	c.mu.Unlock()
 	switch {
 	case c.at == 0 || n < c.at:
 		return c.inner.RoundTrip(r)
@@ -48,6 +61,15 @@ func (c *cutClients) RoundTrip(r *http.Request) (*http.Response, error) {
 	return nil, errDied
 }
 
+// reads tells whether a call changes nothing: of SQS by its target, of SNS by its form.
+func reads(target, form string) bool {
+	_, action, ofSQS := strings.Cut(target, ".")
+	if values, err := url.ParseQuery(form); err == nil && !ofSQS {
+		action = values.Get("Action")
+	}
+	return strings.HasPrefix(action, "Get") || strings.HasPrefix(action, "List")
+}
+
 func (c *cutClients) clients(srv *sqstest.Server) fanout.Clients {
 	c.inner = srv.HTTPClient().Transport
 	client := &http.Client{Transport: c}
@@ -55,6 +77,39 @@ func (c *cutClients) clients(srv *sqstest.Server) fanout.Clients {
 		SQS: srv.SQS(func(o *sqs.Options) { o.RetryMaxAttempts, o.HTTPClient = 1, client }),
 		SNS: srv.SNS(func(o *sns.Options) { o.RetryMaxAttempts, o.HTTPClient = 1, client }),
 	}
+}
+
+// elsewheres are the topics that a random topology may subscribe to and does not make: in
+// another region, and of another account.
+var elsewheres = []string{ordersIn(otherRegion), theirsARN, theirsFar}
+
+const otherRegion = "eu-west-1"
+
+// makeElsewheres makes them. Their owners let us subscribe.
+func makeElsewheres(t *testing.T, srv *sqstest.Server) {
+	t.Helper()
+	for _, topic := range elsewheres {
+		owner := ownerOf(srv, topic)
+		_, err := owner.CreateTopic(t.Context(), &sns.CreateTopicInput{Name: aws.String(topic[strings.LastIndexByte(topic, ':')+1:])})
+		if err == nil {
+			_, err = owner.AddPermission(t.Context(), &sns.AddPermissionInput{
+				TopicArn: &topic, Label: aws.String("x"), AWSAccountId: []string{sqstest.Account}, ActionName: []string{"Subscribe"},
+			})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// ownerOf is a client of a topic's owner, in its region.
+func ownerOf(srv *sqstest.Server, topic string) *sns.Client {
+	parts := strings.Split(topic, ":")
+	in := func(o *sns.Options) { o.Region = parts[3] }
+	if parts[4] == sqstest.Account {
+		return srv.SNS(in)
+	}
+	return srv.SNS(sqstest.SNSAs(parts[4]), in)
 }
 
 // randomTopology makes a topology that is valid.
@@ -114,22 +169,58 @@ func randomTopology(r *rand.Rand) fanout.Topology {
 			t.Subscriptions = append(t.Subscriptions, s)
 		}
 	}
+	// queue0 is there always, and a standard one.
+	for _, topic := range elsewheres {
+		s := fanout.Subscription{Topic: topic, Queue: "queue0"}
+		switch r.IntN(4) {
+		case 0:
+			continue
+		case 1:
+			s.DLQ.Off = true
+		case 2:
+			s.LetIn = !strings.Contains(topic, ":"+sqstest.Account+":")
+		}
+		t.Subscriptions = append(t.Subscriptions, s)
+	}
 	return t
 }
 
 // foreign is what others wrote, and what must be there in the end.
 type foreign struct {
-	policies map[string]string // statement by queue
-	tagged   []string          // queues
-	subs     []string          // ARNs
+	policies map[place]string // statement by queue
+	tagged   []place          // queues
+	subs     []string         // ARNs
 }
+
+// place is where a queue is. URLs have the region in them on AWS, and not here.
+type place struct{ region, url string }
 
 // drift lets others change what is there. It changes nothing that does not exist.
 func drift(t *testing.T, r *rand.Rand, srv *sqstest.Server, topology fanout.Topology) foreign {
 	t.Helper()
 	ctx := context.Background()
-	f := foreign{policies: map[string]string{}}
-	q, n := srv.SQS(), srv.SNS()
+	f := foreign{policies: map[place]string{}}
+	for _, region := range []string{sqstest.Region, otherRegion} {
+		f.driftQueues(t, r, srv, region)
+	}
+	f.driftTopics(t, r, srv)
+	if r.IntN(2) == 0 && len(topology.Queues) > 0 { // a queue is gone
+		q, name := srv.SQS(), topology.Queues[r.IntN(len(topology.Queues))].Name
+		if out, err := q.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: &name}); err == nil {
+			if _, err := q.DeleteQueue(ctx, &sqs.DeleteQueueInput{QueueUrl: out.QueueUrl}); err != nil {
+				t.Fatal(err)
+			}
+			gone := place{sqstest.Region, *out.QueueUrl}
+			delete(f.policies, gone)
+			f.tagged = slices.DeleteFunc(f.tagged, func(p place) bool { return p == gone })
+		}
+	}
+	return f
+}
+
+func (f *foreign) driftQueues(t *testing.T, r *rand.Rand, srv *sqstest.Server, region string) {
+	t.Helper()
+	ctx, q := context.Background(), sqsIn(srv, region)
 	must := func(err error) {
 		t.Helper()
 		if err != nil {
@@ -160,27 +251,42 @@ func drift(t *testing.T, r *rand.Rand, srv *sqstest.Server, topology fanout.Topo
 				policy = `{"Statement": ` + statement + `, "Id" : "theirs", "Version":"2012-10-17"}`
 			}
 			set("Policy", policy)
-			f.policies[url] = statement
+			f.policies[place{region, url}] = statement
 		case 4:
 			_, err := q.TagQueue(ctx, &sqs.TagQueueInput{QueueUrl: &url, Tags: map[string]string{"of-others": "x", "team": "other"}})
 			must(err)
-			f.tagged = append(f.tagged, url)
+			f.tagged = append(f.tagged, place{region, url})
 		}
 	}
-	topics, err := n.ListTopics(ctx, &sns.ListTopicsInput{})
+}
+
+func (f *foreign) driftTopics(t *testing.T, r *rand.Rand, srv *sqstest.Server) {
+	t.Helper()
+	ctx, other := context.Background(), srv.Queue(t, "of-others")
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	topics := slices.Clone(elsewheres)
+	listed, err := srv.SNS().ListTopics(ctx, &sns.ListTopicsInput{})
 	must(err)
-	other := srv.Queue(t, "of-others")
-	for _, topic := range topics.Topics {
-		subs, err := n.ListSubscriptionsByTopic(ctx, &sns.ListSubscriptionsByTopicInput{TopicArn: topic.TopicArn})
+	for _, topic := range listed.Topics {
+		topics = append(topics, *topic.TopicArn)
+	}
+	for _, topic := range topics {
+		owner, ours := ownerOf(srv, topic), snsIn(srv, strings.Split(topic, ":")[3])
+		subs, err := owner.ListSubscriptionsByTopic(ctx, &sns.ListSubscriptionsByTopicInput{TopicArn: &topic})
 		must(err)
 		for _, s := range subs.Subscriptions {
 			set := func(name, value string) {
-				_, err := n.SetSubscriptionAttributes(ctx, &sns.SetSubscriptionAttributesInput{SubscriptionArn: s.SubscriptionArn, AttributeName: &name, AttributeValue: &value})
+				_, err := ours.SetSubscriptionAttributes(ctx, &sns.SetSubscriptionAttributesInput{SubscriptionArn: s.SubscriptionArn, AttributeName: &name, AttributeValue: &value})
 				must(err)
 			}
 			switch r.IntN(6) {
 			case 0:
-				_, err := n.Unsubscribe(ctx, &sns.UnsubscribeInput{SubscriptionArn: s.SubscriptionArn})
+				_, err := ours.Unsubscribe(ctx, &sns.UnsubscribeInput{SubscriptionArn: s.SubscriptionArn})
 				must(err)
 			case 1:
 				set("FilterPolicy", `{"other": ["x"]}`)
@@ -192,48 +298,38 @@ func drift(t *testing.T, r *rand.Rand, srv *sqstest.Server, topology fanout.Topo
 				set("RawMessageDelivery", "true")
 			}
 		}
-		if r.IntN(2) == 0 && !strings.HasSuffix(*topic.TopicArn, ".fifo") {
-			out, err := n.Subscribe(ctx, &sns.SubscribeInput{TopicArn: topic.TopicArn, Protocol: aws.String("sqs"), Endpoint: &other.ARN})
+		if r.IntN(2) == 0 && !strings.HasSuffix(topic, ".fifo") {
+			out, err := ours.Subscribe(ctx, &sns.SubscribeInput{TopicArn: &topic, Protocol: aws.String("sqs"), Endpoint: &other.ARN})
 			must(err)
 			f.subs = append(f.subs, *out.SubscriptionArn)
 		}
 		if r.IntN(2) == 0 {
-			_, err := n.SetTopicAttributes(ctx, &sns.SetTopicAttributesInput{TopicArn: topic.TopicArn, AttributeName: aws.String("DisplayName"), AttributeValue: aws.String("theirs")})
+			_, err := owner.SetTopicAttributes(ctx, &sns.SetTopicAttributesInput{TopicArn: &topic, AttributeName: aws.String("DisplayName"), AttributeValue: aws.String("theirs")})
 			must(err)
-			_, err = n.TagResource(ctx, &sns.TagResourceInput{ResourceArn: topic.TopicArn, Tags: []snstypes.Tag{{Key: aws.String("team"), Value: aws.String("other")}}})
+			_, err = owner.TagResource(ctx, &sns.TagResourceInput{ResourceArn: &topic, Tags: []snstypes.Tag{{Key: aws.String("team"), Value: aws.String("other")}}})
 			must(err)
 		}
 	}
-	if r.IntN(2) == 0 && len(topology.Queues) > 0 { // a queue is gone
-		name := topology.Queues[r.IntN(len(topology.Queues))].Name
-		if out, err := q.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: &name}); err == nil {
-			_, err := q.DeleteQueue(ctx, &sqs.DeleteQueueInput{QueueUrl: out.QueueUrl})
-			must(err)
-			delete(f.policies, *out.QueueUrl)
-			f.tagged = slices.DeleteFunc(f.tagged, func(url string) bool { return url == *out.QueueUrl })
-		}
-	}
-	return f
 }
 
 // intact fails the test where something of others is not as they left it.
 func (f *foreign) intact(t *testing.T, srv *sqstest.Server) {
 	t.Helper()
 	ctx := context.Background()
-	for url, statement := range f.policies {
-		out, err := srv.SQS().GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: []sqstypes.QueueAttributeName{"Policy"}})
+	for at, statement := range f.policies {
+		out, err := sqsIn(srv, at.region).GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &at.url, AttributeNames: []sqstypes.QueueAttributeName{"Policy"}})
 		if err != nil || !strings.Contains(out.Attributes["Policy"], statement) {
-			t.Errorf("%s: the policy is %s, %v; it lacks the statement of others %s", url, out.Attributes["Policy"], err, statement)
+			t.Errorf("%s: the policy is %s, %v; it lacks the statement of others %s", at, out.Attributes["Policy"], err, statement)
 		}
 	}
-	for _, url := range f.tagged {
-		out, err := srv.SQS().ListQueueTags(ctx, &sqs.ListQueueTagsInput{QueueUrl: &url})
+	for _, at := range f.tagged {
+		out, err := sqsIn(srv, at.region).ListQueueTags(ctx, &sqs.ListQueueTagsInput{QueueUrl: &at.url})
 		if err != nil || out.Tags["of-others"] != "x" {
-			t.Errorf("%s: tags %v, %v; the tag of others is gone", url, out.Tags, err)
+			t.Errorf("%s: tags %v, %v; the tag of others is gone", at, out.Tags, err)
 		}
 	}
 	for _, arn := range f.subs {
-		if _, err := srv.SNS().GetSubscriptionAttributes(ctx, &sns.GetSubscriptionAttributesInput{SubscriptionArn: &arn}); err != nil {
+		if _, err := snsIn(srv, strings.Split(arn, ":")[3]).GetSubscriptionAttributes(ctx, &sns.GetSubscriptionAttributesInput{SubscriptionArn: &arn}); err != nil {
 			t.Errorf("the subscription of others %s: %v", arn, err)
 		}
 	}
@@ -241,44 +337,55 @@ func (f *foreign) intact(t *testing.T, srv *sqstest.Server) {
 
 // TestApplyConvergesWhereverItIsCut applies a random topology over the remains of
 // another, after others have changed what they liked, dies at each call in turn, with
-// and without the effect of that call, and applies again: then a plan has nothing to
-// do, and what belongs to others is as it was.
+// and without the effect of that call where it has one, and applies again: then a plan
+// has nothing to do, and what belongs to others is as it was. Topics of another region
+// and of another account are among what is subscribed to.
 func TestApplyConvergesWhereverItIsCut(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(3) {
 		t.Run(fmt.Sprint("topology ", seed), func(t *testing.T) {
 			t.Parallel()
 			// Where the process lives it tells how many calls there are to die at.
-			calls := convergence(t, seed, 0, false)
-			if calls < 10 {
-				t.Fatalf("%d calls: too few to show anything", calls)
+			reads := convergence(t, seed, 0, false)
+			if len(reads) < 10 {
+				t.Fatalf("%d calls: too few to show anything", len(reads))
 			}
-			for at := int64(1); at <= calls; at++ {
-				convergence(t, seed, at, (uint64(at)+seed)%2 == 0)
+			for i := range reads {
+				// To die at one of several reads in a row leaves what the first of them left.
+				if reads[i] && i > 0 && reads[i-1] {
+					continue
+				}
+				// Calls side by side come in another order each time.
+				made := convergence(t, seed, i+1, true)
+				if i < len(made) && !made[i] {
+					convergence(t, seed, i+1, false)
+				}
 			}
 		})
 	}
 }
 
-func convergence(t *testing.T, seed uint64, at int64, effect bool) (calls int64) {
+// convergence tells of each call that was made whether it only reads.
+func convergence(t *testing.T, seed uint64, at int, effect bool) (reads []bool) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		ctx := context.Background()
 		r := rand.New(rand.NewPCG(seed, 1))
 		srv := sqstest.New(t, sqstest.NoCooldown(), sqstest.NoSignature())
+		makeElsewheres(t, srv)
 		first, second := randomTopology(r), randomTopology(r)
 		apply(t, srv, first, fanout.Config{})
 		others := drift(t, r, srv, first)
 
 		process := &cutClients{at: at, effect: effect}
 		_, err := fanout.Apply(ctx, process.clients(srv), second, fanout.Config{})
-		calls = process.calls.Load()
+		reads = process.reads
 		if at == 0 && err != nil {
 			t.Fatalf("apply: %v", err)
 		}
 		if at > 0 {
-			if at <= calls && !errors.Is(err, errDied) {
-				t.Errorf("it died at call %d of %d, and apply says %v", at, calls, err)
+			if at <= len(reads) && !errors.Is(err, errDied) {
+				t.Errorf("it died at call %d of %d, and apply says %v", at, len(reads), err)
 			}
 			apply(t, srv, second, fanout.Config{})
 		}
@@ -287,5 +394,5 @@ func convergence(t *testing.T, seed uint64, at int64, effect bool) (calls int64)
 		}
 		others.intact(t, srv)
 	})
-	return calls
+	return reads
 }
