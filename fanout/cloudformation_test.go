@@ -57,13 +57,13 @@ func cfnLint(t *testing.T) string {
 	return linter
 }
 
-func TestWhereTheLinterIsMissingItIsSaid(t *testing.T) { //nolint:paralleltest // it sets the environment
+func TestWhereTheLinterIsMissingItIsSaid(t *testing.T) {
 	nowhere := t.TempDir()
 	noted := filepath.Join(nowhere, "left-out")
 	for name, value := range map[string]string{"HOLDFAST_CACHE": nowhere, "PATH": nowhere, "HOLDFAST_REQUIRE_CFN_LINT": "", "HOLDFAST_LEFT_OUT": noted} {
 		t.Setenv(name, value)
 	}
-	t.Run("where nothing is installed", func(t *testing.T) { //nolint:paralleltest // it needs that environment
+	t.Run("where nothing is installed", func(t *testing.T) {
 		t.Errorf("found %s", cfnLint(t))
 	})
 	if got, err := os.ReadFile(noted); err != nil || !strings.Contains(string(got), "run scripts/cfn-lint install") {

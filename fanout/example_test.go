@@ -3,6 +3,7 @@ package fanout_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -86,6 +87,31 @@ func ExampleApply_prune() {
 	fmt.Println(diff.Changes[len(diff.Changes)-1])
 	// Output:
 	// delete  queue old
+}
+
+func ExampleDiff_Empty() {
+	clients, _ := exampleClients()
+	plan, err := fanout.Plan(context.Background(), clients, exampleShop, fanout.Config{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	if !plan.Empty() { // as a check before a deployment
+		fmt.Println(len(plan.Changes), "changes to apply")
+	}
+	// Output:
+	// 5 changes to apply
+}
+
+func ExampleMissingError() {
+	clients, _ := exampleClients()
+	_, err := fanout.Apply(context.Background(), clients, exampleShop, fanout.Config{ExistingOnly: true})
+	var missing *fanout.MissingError
+	if errors.As(err, &missing) {
+		fmt.Println(len(missing.Missing), "are missing")
+	}
+	// Output:
+	// 5 are missing
 }
 
 func ExampleVerify() {

@@ -18,7 +18,7 @@ type logged struct {
 func (l *logged) Helper()                         {}
 func (l *logged) Logf(format string, args ...any) { l.text += fmt.Sprintf(format, args...) }
 
-func TestNote(t *testing.T) { //nolint:paralleltest // it sets the environment
+func TestNote(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "left-out")
 	t.Setenv("HOLDFAST_LEFT_OUT", file)
 	leftout.Note(t, "no Docker")
