@@ -49,6 +49,7 @@ type campaign struct {
 type worker struct {
 	*process
 	life string
+	held bool // by the fault that is at it: who is stopped is not killed before it went on
 }
 
 func newCampaign(ctx context.Context, p plan, out io.Writer) (c *campaign, err error) {
@@ -122,7 +123,8 @@ func (c *campaign) run(ctx context.Context) (*verdict, error) {
 	faults, calm := context.WithCancel(ctx)
 	defer calm()
 	var wg sync.WaitGroup
-	for i, fault := range []func(context.Context, *rand.Rand){c.killWorkers, c.pauseWorkers, c.breakStore, c.breakNetwork} {
+	freeze := func(faults context.Context, r *rand.Rand) { c.freezeWorkers(ctx, faults, r) }
+	for i, fault := range []func(context.Context, *rand.Rand){c.killWorkers, c.pauseWorkers, freeze, c.breakStore, c.breakNetwork} {
 		wg.Go(func() { fault(faults, rand.New(rand.NewPCG(c.seed, uint64(i)))) })
 	}
 	sent, err := c.send(ctx)
@@ -154,6 +156,8 @@ func (c *campaign) run(ctx context.Context) (*verdict, error) {
 		return nil, err
 	}
 	v.sent, v.took, v.kills, v.pauses, v.stores = sent, took, c.kills, c.pauses, c.events.stores
+	v.longest, v.freezes = c.events.longest()
+	v.cutsSQS = int(c.toSQS.cuts.Load())
 	v.cuts = int(c.toRedis.cuts.Load() + c.toSQS.cuts.Load())
 	return v, nil
 }
@@ -220,6 +224,23 @@ func (c *campaign) depth(ctx context.Context, url string) (n int, err error) {
 	return n, nil
 }
 
+// backlog is how many messages the queue holds at most. What a worker lost comes back
+// behind it: where all waited there from the start, nobody would take over before the end.
+const backlog = 5_000
+
+// room waits until the queue holds less than the backlog.
+func (c *campaign) room(ctx context.Context) error {
+	for {
+		n, err := c.depth(ctx, c.queue)
+		if err != nil || n < backlog {
+			return err
+		}
+		if err := pause(ctx, 50*time.Millisecond); err != nil {
+			return fmt.Errorf("%d messages were left: %w", n, err)
+		}
+	}
+}
+
 // send sends all messages, each tenth twice, and returns how many that were.
 func (c *campaign) send(ctx context.Context) (sent int, err error) {
 	batch := make([]types.SendMessageBatchRequestEntry, 0, 10)
@@ -236,6 +257,14 @@ func (c *campaign) send(ctx context.Context) (sent int, err error) {
 		return err
 	}
 	for i := range c.messages {
+		if i%500 == 0 {
+			if err := c.room(ctx); err != nil {
+				return sent, err
+			}
+			if i%50_000 == 0 {
+				fmt.Fprintf(c.out, "chaos: %d messages sent, %d kills\n", sent, c.killed())
+			}
+		}
 		key := strconv.Itoa(i)
 		for range 1 + count(i%10 == 0) {
 			batch = append(batch, types.SendMessageBatchRequestEntry{

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
@@ -10,6 +11,10 @@ import (
 // span is a time in which something was done to the system; its end is zero while it
 // lasts.
 type span struct{ from, to time.Time }
+
+// freezes reports whether a worker that was stopped for the span cannot have kept what it
+// held: it is longer than the visibility.
+func (s span) freezes() bool { return s.to.IsZero() || s.to.Sub(s.from) > visibility }
 
 func (s span) touches(from, to time.Time) bool {
 	return s.from.Before(to) && (s.to.IsZero() || s.to.After(from))
@@ -21,6 +26,7 @@ type events struct {
 	killed  map[string]time.Time // by life of a worker
 	paused  map[string][]span    // by life
 	outages []span               // of the store: down, slow or cut off
+	cuts    []time.Time          // of connections to SQS
 	stores  int                  // kills of the store
 }
 
@@ -47,6 +53,13 @@ func (e *events) pause(life string) (over func()) {
 	}
 }
 
+// cut notes that connections to SQS are cut.
+func (e *events) cut() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.cuts = append(e.cuts, time.Now())
+}
+
 // outage notes that the store cannot be reached, and returns what notes its end.
 func (e *events) outage() (over func()) {
 	e.mu.Lock()
@@ -64,9 +77,11 @@ func (e *events) outage() (over func()) {
 // the protocol's crash matrix.
 const (
 	byKill    = "the worker that had it was killed"
-	byPause   = "the worker that had it was stopped"
+	byFreeze  = "the worker that had it was stopped for longer than its visibility"
+	byPause   = "the worker that had it was stopped for a shorter time"
 	byOutage  = "the store was away or cut off"
-	byCut     = "the reply to a receive reached nobody: cut off, or its worker killed"
+	byCut     = "the reply to a receive reached nobody when connections were cut"
+	byLost    = "the reply to a receive reached nobody when a worker was killed or stopped"
 	byNothing = "nothing that was done to it"
 )
 
@@ -75,10 +90,18 @@ func (e *events) why(life string, from, to time.Time) string {
 	if at, ok := e.killed[life]; ok && at.After(from.Add(-time.Second)) && at.Before(to) {
 		return byKill
 	}
+	reason := ""
 	for _, s := range e.paused[life] {
-		if s.touches(from, to) {
-			return byPause
+		switch {
+		case !s.touches(from, to):
+		case s.freezes():
+			return byFreeze
+		default:
+			reason = byPause
 		}
+	}
+	if reason != "" {
+		return reason
 	}
 	for _, s := range e.outages {
 		if s.touches(from, to) {
@@ -86,4 +109,41 @@ func (e *events) why(life string, from, to time.Time) string {
 		}
 	}
 	return byNothing
+}
+
+// slack is how far a loss may be from what caused it: requests are under way, and what is
+// done is noted before or after it is done.
+const slack = time.Second
+
+// whyUnseen explains a receive that no worker saw, between two moments. A cut comes
+// before a kill: there is a kill each second, and only kills are excused as crashes.
+func (e *events) whyUnseen(from, to time.Time) string {
+	from, to = from.Add(-slack), to.Add(slack)
+	within := func(at time.Time) bool { return !at.Before(from) && !at.After(to) }
+	if slices.ContainsFunc(e.cuts, within) {
+		return byCut
+	}
+	for _, at := range e.killed {
+		if within(at) {
+			return byLost
+		}
+	}
+	for _, spans := range e.paused {
+		if slices.ContainsFunc(spans, func(s span) bool { return s.touches(from, to) }) {
+			return byLost
+		}
+	}
+	return byNothing
+}
+
+// longest is the longest time for which a worker was stopped, and freezes how many times
+// one was stopped for longer than its visibility.
+func (e *events) longest() (longest time.Duration, freezes int) {
+	for _, spans := range e.paused {
+		for _, s := range spans {
+			longest = max(longest, s.to.Sub(s.from))
+			freezes += count(s.freezes())
+		}
+	}
+	return longest, freezes
 }

@@ -17,40 +17,64 @@ func between(r *rand.Rand, least, most time.Duration) time.Duration {
 // killWorkers kills one worker after another and starts a new one in its place.
 func (c *campaign) killWorkers(ctx context.Context, r *rand.Rand) {
 	for pause(ctx, c.plan.kills) == nil {
-		slot := r.IntN(c.workers)
-		c.mu.Lock()
-		w := c.slots[slot]
-		if w != nil {
-			c.kills++
-		}
-		c.mu.Unlock()
+		slot, w := c.hold(r, "")
 		if w == nil {
 			continue
 		}
+		c.mu.Lock()
+		c.kills++
+		c.mu.Unlock()
 		w.kill()
 		c.events.kill(w.life)
 		c.live(ctx, slot)
 	}
 }
 
-// pauseWorkers stops a process for a while, as a garbage collector, a virtual machine
-// that moves or a laptop's lid does: mostly shorter than a lease, sometimes longer.
+// hold takes a worker that no other fault is at, any or that of a life, so that none
+// kills what another one has stopped. It is nil where there is none.
+func (c *campaign) hold(r *rand.Rand, life string) (slot int, w *worker) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, slot = range r.Perm(len(c.slots)) {
+		if w = c.slots[slot]; w != nil && !w.held && (life == "" || w.life == life) {
+			w.held = true
+			return slot, w
+		}
+	}
+	return 0, nil
+}
+
+func (c *campaign) release(w *worker) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	w.held = false
+}
+
+// stop stops a held worker, and returns what makes it go on.
+func (c *campaign) stop(w *worker) (goOn func()) {
+	c.mu.Lock()
+	c.pauses++
+	c.mu.Unlock()
+	over := c.events.pause(w.life)
+	w.signal(syscall.SIGSTOP)
+	return func() {
+		w.signal(syscall.SIGCONT)
+		over()
+	}
+}
+
+// pauseWorkers stops a process for a while, as a garbage collector or a busy machine
+// does: shorter than its visibility, sometimes longer than its lease.
 func (c *campaign) pauseWorkers(ctx context.Context, r *rand.Rand) {
 	for pause(ctx, between(r, 4*time.Second, 8*time.Second)) == nil {
-		c.mu.Lock()
-		w := c.slots[r.IntN(c.workers)]
-		if w != nil {
-			c.pauses++
-		}
-		c.mu.Unlock()
+		_, w := c.hold(r, "")
 		if w == nil {
 			continue
 		}
-		over := c.events.pause(w.life)
-		w.signal(syscall.SIGSTOP)
-		_ = pause(ctx, between(r, 500*time.Millisecond, visibility*3/2)) // it must go on in any case
-		w.signal(syscall.SIGCONT)
-		over()
+		goOn := c.stop(w)
+		_ = pause(ctx, between(r, 500*time.Millisecond, visibility)) // it must go on in any case
+		goOn()
+		c.release(w)
 	}
 }
 
@@ -76,9 +100,10 @@ func (c *campaign) breakStore(ctx context.Context, r *rand.Rand) {
 
 // breakNetwork cuts connections and makes the way to the store slow.
 func (c *campaign) breakNetwork(ctx context.Context, r *rand.Rand) {
-	for pause(ctx, between(r, time.Second, 4*time.Second)) == nil {
-		switch r.IntN(3) {
+	for i := 0; pause(ctx, between(r, time.Second, 4*time.Second)) == nil; i++ {
+		switch i % 3 { // in turn, so that a short campaign sees each
 		case 0:
+			c.events.cut()
 			c.toSQS.cut(0.3)
 		case 1:
 			over := c.events.outage()

@@ -4,9 +4,11 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -20,7 +22,8 @@ import (
 // Kinds of entries.
 const (
 	received = 'R' // a delivery arrived: name is the message id, number its receive count
-	begun    = 'B' // a handler began: name is the key, number the fence
+	asked    = 'A' // a claim was asked for, at the time of the line: name is the key, number the fence it got
+	begun    = 'B' // a handler began under that claim: the same
 	effect   = 'E' // it wrote its effect: the same
 	recorded = 'C' // the store confirmed that the key is done: the same
 )
@@ -39,6 +42,7 @@ type ledger struct {
 	f    *os.File
 	life string
 	keys *sync.Map // what the store calls a key to what the ledger does
+	asks *sync.Map // a claim to when it was asked for
 }
 
 func openLedger(path, life string) (*ledger, error) {
@@ -48,7 +52,11 @@ func openLedger(path, life string) (*ledger, error) {
 
 // write appends one line by one system call.
 func (l *ledger) write(kind byte, name string, number int64) error {
-	_, err := fmt.Fprintf(l.f, "%c %s %d %s %d\n", kind, name, number, l.life, time.Now().UnixMicro())
+	return l.writeAt(kind, name, number, time.Now())
+}
+
+func (l *ledger) writeAt(kind byte, name string, number int64, at time.Time) error {
+	_, err := fmt.Fprintf(l.f, "%c %s %d %s %d\n", kind, name, number, l.life, at.UnixMicro())
 	return err
 }
 
@@ -56,20 +64,27 @@ func (l *ledger) write(kind byte, name string, number int64) error {
 func readLedger(r io.Reader, f func(entry)) error {
 	s := bufio.NewScanner(r)
 	for n := 1; s.Scan(); n++ {
-		var e entry
-		var micros int64
-		var kind string
-		// Fscan would do, but reads a rune at a time: this file has a million lines.
-		part := strings.Fields(s.Text())
-		if len(part) != 5 || len(part[0]) != 1 {
-			return fmt.Errorf("ledger line %d is %q", n, s.Text())
-		}
-		kind, e.name, e.life = part[0], part[1], part[3]
-		if _, err := fmt.Sscan(part[2]+" "+part[4], &e.number, &micros); err != nil {
+		e, err := parseEntry(s.Text())
+		if err != nil {
 			return fmt.Errorf("ledger line %d is %q: %w", n, s.Text(), err)
 		}
-		e.kind, e.at = kind[0], time.UnixMicro(micros)
 		f(e)
 	}
 	return s.Err()
+}
+
+// parseEntry reads one line. Fscan would do, but reads a rune at a time: a ledger has a
+// million lines.
+func parseEntry(line string) (e entry, err error) {
+	part := strings.Fields(line)
+	if len(part) != 5 || len(part[0]) != 1 {
+		return e, errors.New("not a kind and four fields")
+	}
+	e.kind, e.name, e.life = part[0][0], part[1], part[3]
+	if e.number, err = strconv.ParseInt(part[2], 10, 64); err != nil {
+		return e, err
+	}
+	micros, err := strconv.ParseInt(part[4], 10, 64)
+	e.at = time.UnixMicro(micros)
+	return e, err
 }

@@ -59,8 +59,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err := fl.Parse(args); err != nil {
 		return err
 	}
-	if p.messages < 1 || p.workers < 1 || p.kills <= 0 || fl.NArg() > 0 {
-		return errors.New("-messages and -workers must be 1 or more, -kill more than 0, and there are no other arguments")
+	if p.messages < 1 || p.workers < 2 || p.kills <= 0 || fl.NArg() > 0 {
+		return errors.New("-messages must be 1 or more, -workers 2 or more (one takes over from another), -kill more than 0, and there are no other arguments")
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.limit)
 	defer cancel()

@@ -98,13 +98,15 @@ func (p *proxy) drop(conns ...net.Conn) {
 	}
 }
 
-// cut ends share of the connections in the middle of whatever they do: requests that
-// are sent, replies that are on their way.
+// cut ends share of the connections, and one at least, in the middle of whatever they
+// do: requests that are sent, replies that are on their way.
 func (p *proxy) cut(share float64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	least := 1
 	for c := range p.conns {
-		if rand.Float64() < share {
+		if least > 0 || rand.Float64() < share {
+			least = 0
 			if tcp, ok := c.(*net.TCPConn); ok {
 				_ = tcp.SetLinger(0) // a reset, not an orderly end
 			}

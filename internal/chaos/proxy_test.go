@@ -60,7 +60,7 @@ func TestProxyForwardsAndCuts(t *testing.T) {
 	if err := exchange(c); err != nil {
 		t.Fatalf("through the proxy: %v", err)
 	}
-	p.cut(1)
+	p.cut(0) // one at least
 	if err := exchange(c); err == nil {
 		t.Error("a connection that was cut still answers")
 	}

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -54,8 +55,8 @@ func work(ctx context.Context) error {
 		return err
 	}
 	rdb := redis.NewClient(redisOptions(j.redis))
-	l.keys = new(sync.Map)
-	once := idempotency.New(&witness{redisstore.New(rdb), l}, idempotency.Config{Consumer: "chaos", KeyAttribute: keyAttribute})
+	l.keys, l.asks = new(sync.Map), new(sync.Map)
+	once := idempotency.New(&witness{Store: redisstore.New(rdb), l: l}, idempotency.Config{Consumer: "chaos", KeyAttribute: keyAttribute})
 	c, err := consumer.New(sqsClient(j.endpoint), j.queue, holdfast.HandlerFunc(l.handle), consumer.Config{
 		Middleware:  []holdfast.Middleware{once},
 		Concurrency: concurrency, Visibility: visibility, StopTimeout: 20 * time.Second,
@@ -71,6 +72,18 @@ func work(ctx context.Context) error {
 	return c.Run(ctx)
 }
 
+// Each deafShare-th key has a handler that does not listen to its context, as much code
+// does not: it writes its effect deafFor after it began, whatever happened to its claim.
+const (
+	deafShare = 200
+	deafFor   = 2 * time.Second
+)
+
+func deaf(key string) bool {
+	n, err := strconv.Atoi(key)
+	return err == nil && n%deafShare == 7 // none of those that are sent twice
+}
+
 // handle takes some milliseconds, and one in a thousand times longer than the
 // visibility of its message.
 func (l *ledger) handle(ctx context.Context, m *holdfast.Message) error {
@@ -79,8 +92,17 @@ func (l *ledger) handle(ctx context.Context, m *holdfast.Message) error {
 		return fmt.Errorf("no claim in the context of %s", m.Body)
 	}
 	l.keys.Store(claim.Key, m.Body)
+	if at, ok := l.asks.LoadAndDelete(grant{claim.Key, claim.Fence}); ok {
+		if err := l.writeAt(asked, m.Body, claim.Fence, at.(time.Time)); err != nil {
+			return err
+		}
+	}
 	if err := l.write(begun, m.Body, claim.Fence); err != nil {
 		return err
+	}
+	if deaf(m.Body) && !claim.Partial { // who takes over is quick
+		<-time.After(deafFor)
+		return l.write(effect, m.Body, claim.Fence)
 	}
 	d := time.Duration(rand.IntN(20)) * time.Millisecond
 	if rand.IntN(1000) == 0 {
@@ -94,10 +116,34 @@ func (l *ledger) handle(ctx context.Context, m *holdfast.Message) error {
 	return l.write(effect, m.Body, claim.Fence)
 }
 
-// witness writes down which completions the store has confirmed.
+// witness writes down which completions the store has confirmed, and keeps when claims
+// were asked for.
 type witness struct {
 	*redisstore.Store
-	l *ledger
+	l     *ledger
+	first sync.Map // token of a claim whose reply is awaited to when it was first asked for
+}
+
+// grant is a claim that was made.
+type grant struct {
+	key   string
+	fence int64
+}
+
+// Claim keeps when the claim was asked for: it is newer than any claim that was answered
+// before, and so its fence must be greater. The verdict holds the fences to that.
+func (w *witness) Claim(ctx context.Context, r idempotency.ClaimRequest) (idempotency.ClaimReply, error) {
+	at, _ := w.first.LoadOrStore(r.Token, time.Now())
+	reply, err := w.Store.Claim(ctx, r)
+	if err != nil {
+		return reply, err
+	}
+	w.first.Delete(r.Token)
+	switch reply.Class {
+	case idempotency.ClassNew, idempotency.ClassTakeover, idempotency.ClassOwn:
+		w.l.asks.Store(grant{r.Key, reply.Fence}, at)
+	}
+	return reply, nil
 }
 
 func (w *witness) Complete(ctx context.Context, r idempotency.CompleteRequest) (idempotency.CompleteReply, error) {
