@@ -27,8 +27,8 @@ import (
 )
 
 // cutClients are clients whose process dies at a call: that call has its effect or
-// not, its reply is lost, and none after it gets through. after is 0 for a process
-// that lives.
+// not, its reply is lost, and none after it gets through. at is 0 for a process that
+// lives.
 type cutClients struct {
 	inner  http.RoundTripper
 	at     int
@@ -132,7 +132,7 @@ func randomTopology(r *rand.Rand) fanout.Topology {
 		}
 		t.Topics = append(t.Topics, topic)
 	}
-	for i := range 1 + r.IntN(3) {
+	for i := range 1 + r.IntN(2) {
 		fifo := len(t.Topics) == 2 && i == 1
 		q := fanout.Queue{Name: fmt.Sprintf("queue%d%s", i, suffix(fifo)), HighThroughput: fifo && r.IntN(2) == 0}
 		if r.IntN(2) == 0 {
@@ -229,6 +229,7 @@ func (f *foreign) driftQueues(t *testing.T, r *rand.Rand, srv *sqstest.Server, r
 	}
 	listed, err := q.ListQueues(ctx, &sqs.ListQueuesInput{})
 	must(err)
+	slices.Sort(listed.QueueUrls) // the same drift each time
 	for i, url := range listed.QueueUrls {
 		set := func(name, value string) {
 			_, err := q.SetQueueAttributes(ctx, &sqs.SetQueueAttributesInput{QueueUrl: &url, Attributes: map[string]string{name: value}})
@@ -275,10 +276,11 @@ func (f *foreign) driftTopics(t *testing.T, r *rand.Rand, srv *sqstest.Server) {
 	for _, topic := range listed.Topics {
 		topics = append(topics, *topic.TopicArn)
 	}
-	for _, topic := range topics {
+	for _, topic := range slices.Compact(slices.Sorted(slices.Values(topics))) {
 		owner, ours := ownerOf(srv, topic), snsIn(srv, strings.Split(topic, ":")[3])
 		subs, err := owner.ListSubscriptionsByTopic(ctx, &sns.ListSubscriptionsByTopicInput{TopicArn: &topic})
 		must(err)
+		slices.SortFunc(subs.Subscriptions, func(a, b snstypes.Subscription) int { return strings.Compare(*a.Endpoint, *b.Endpoint) })
 		for _, s := range subs.Subscriptions {
 			set := func(name, value string) {
 				_, err := ours.SetSubscriptionAttributes(ctx, &sns.SetSubscriptionAttributesInput{SubscriptionArn: s.SubscriptionArn, AttributeName: &name, AttributeValue: &value})
@@ -342,7 +344,7 @@ func (f *foreign) intact(t *testing.T, srv *sqstest.Server) {
 // and of another account are among what is subscribed to.
 func TestApplyConvergesWhereverItIsCut(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(3) {
+	for seed := range uint64(4) {
 		t.Run(fmt.Sprint("topology ", seed), func(t *testing.T) {
 			t.Parallel()
 			// Where the process lives it tells how many calls there are to die at.
@@ -370,7 +372,7 @@ func convergence(t *testing.T, seed uint64, at int, effect bool) (reads []bool) 
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		ctx := context.Background()
-		r := rand.New(rand.NewPCG(seed, 1))
+		r := rand.New(rand.NewPCG(seed+1, 5))
 		srv := sqstest.New(t, sqstest.NoCooldown(), sqstest.NoSignature())
 		makeElsewheres(t, srv)
 		first, second := randomTopology(r), randomTopology(r)
