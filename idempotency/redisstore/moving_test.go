@@ -162,7 +162,7 @@ func allDone(t *testing.T, store *redisstore.Store, completed []idempotency.Clai
 // TestFailover kills the master under load. What a WAIT has covered survives.
 func TestFailover(t *testing.T) {
 	t.Parallel()
-	p, err := startPair()
+	p, err := startPair(time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}

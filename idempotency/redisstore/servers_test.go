@@ -274,9 +274,11 @@ type pair struct {
 	master, replica, sentinel *process
 }
 
-var sharedPair = sync.OnceValues(startPair)
+var sharedPair = sync.OnceValues(func() (*pair, error) { return startPair(time.Minute) })
 
-func startPair() (*pair, error) {
+// startPair starts a pair whose Sentinel takes the master for down when it has not
+// answered for downAfter.
+func startPair(downAfter time.Duration) (*pair, error) {
 	master, err := startProcess(false)
 	if err != nil {
 		return nil, err
@@ -298,7 +300,7 @@ func startPair() (*pair, error) {
 		return nil, err
 	}
 	sentinel, err := startProcess(true, fmt.Sprintf("sentinel monitor orders 127.0.0.1 %d 1", master.port),
-		"sentinel down-after-milliseconds orders 60000")
+		fmt.Sprintf("sentinel down-after-milliseconds orders %d", downAfter.Milliseconds()))
 	if err != nil {
 		return nil, err
 	}
