@@ -22,9 +22,10 @@ type Config struct {
 	// Default: none.
 	Middleware []Middleware
 
-	// Linger is how long a message waits for others to fill its request of ten, up to
-	// 1 s; a full one, or one of 1 MiB, goes at once. -1 waits for none: then only what
-	// comes while all requests are under way shares one. Default: 5ms.
+	// Linger is how long a message waits at most for others to fill its request of ten, up
+	// to 1 s; a full one, or one of 1 MiB, goes at once. -1 waits for none: then only what
+	// comes while all requests are under way shares one. Timers ring late, so what lingers
+	// leaves a millisecond before, or a fifth where that is less. Default: 5ms.
 	Linger time.Duration
 	// Concurrency is the most requests under way at once, 1 to 1,000. Default: 16.
 	Concurrency int

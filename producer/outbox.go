@@ -95,9 +95,13 @@ func newOutbox(p *Producer, limit int) *outbox {
 	if p.to.topic {
 		bytes = limit // of a topic it bounds the request too [PublishBatch]
 	}
+	linger := max(0, p.cfg.Linger)
+	// Timers ring late, by a millisecond where they wait in the kernel, and no message is
+	// to wait for longer than Linger.
+	linger -= min(linger/5, time.Millisecond)
 	o.batcher = batch.New(batch.Config[*item]{
 		Size: maxBatch, Bytes: bytes, Weigh: func(it *item) int { return it.size },
-		Linger: max(0, p.cfg.Linger), Workers: p.cfg.Concurrency, Flush: o.flush,
+		Linger: linger, Workers: p.cfg.Concurrency, Flush: o.flush,
 	})
 	return o
 }
