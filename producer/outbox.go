@@ -220,11 +220,11 @@ type settling struct {
 	told   []*item
 }
 
-// settle gives an item its result and lets its lane go on. Call with mu held.
+// settle gives an item its result and lets its lane go on; its sender learns it by do.
+// Call with mu held.
 func (o *outbox) settle(it *item, r Result, after *settling) {
 	if !it.left {
-		it.result = r
-		close(it.done)
+		it.result = r // told by do
 	}
 	if l := it.lane; l != nil {
 		o.leave(l, it, after)
@@ -268,11 +268,17 @@ func (s *settling) do(o *outbox) {
 			sent = &o.p.stats.failed
 		}
 		sent.Add(1)
+	}
+	o.p.budget.Release(s.items, s.weight)
+	// Now, so that a sender who looks at Stats finds its message counted.
+	for _, it := range s.told {
+		if !it.left {
+			close(it.done)
+		}
 		if f := o.p.cfg.Hooks.Sent; f != nil {
 			call(o.p, f, SentEvent{Message: &it.msg, Result: it.result, Attempts: it.attempts, Took: time.Since(it.taken)})
 		}
 	}
-	o.p.budget.Release(s.items, s.weight)
 	for _, it := range s.next {
 		o.batcher.Add(it)
 	}

@@ -119,6 +119,7 @@ func TestGathering(t *testing.T) {
 	t.Run("puts what is sent at once into requests of ten", requestsOfTen)
 	t.Run("ends requests before they weigh more than 1 MiB", requestsOfOneMiB)
 	t.Run("adds at most the linger to a message alone", latencyAlone)
+	t.Run("has counted a message when its sender learns its result", countedBeforeTold)
 	t.Run("without linger adds nothing to a message alone", latencyWithoutLinger)
 	t.Run("has no more requests under way than Concurrency", boundedCalls)
 }
@@ -161,6 +162,21 @@ func requestsOfOneMiB(t *testing.T) {
 		}
 		if n := srv.Calls("SendMessageBatch"); n != 7 || most != 3 || failed != 0 {
 			t.Errorf("%d requests of at most %d messages with %d failures, want 7 of 3", n, most, failed)
+		}
+	})
+}
+
+func countedBeforeTold(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		srv := sqstest.New(t)
+		p := to(t, srv, srv.Queue(t, "orders"), producer.Config{Linger: -1})
+		for n := range int64(2000) {
+			if err := p.Send(t.Context(), producer.Message{Body: "x"}); err != nil {
+				t.Fatal(err)
+			}
+			if s := p.Stats(); s.Sent != n+1 || s.Pending != 0 || s.PendingBytes != 0 {
+				t.Fatalf("after %d Sends: %+v", n+1, s)
+			}
 		}
 	})
 }
