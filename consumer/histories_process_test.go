@@ -24,6 +24,7 @@ type historyProcess struct {
 	h       *history
 	name    string
 	until   atomic.Int64 // when it is cut off no more, in Unix nanoseconds
+	cutAt   atomic.Int64 // when it was cut off last
 	suffers atomic.Int64 // when a call of it last failed, likewise
 }
 
@@ -81,6 +82,7 @@ func (p *historyProcess) crash() {
 func (p *historyProcess) stall(d time.Duration) {
 	p.h.count.stalls.Add(1)
 	p.h.event("%s is cut off for %v", p.name, d)
+	p.cutAt.Store(time.Now().UnixNano())
 	p.until.Store(time.Now().Add(d).UnixNano())
 	p.suffers.Store(time.Now().Add(d).UnixNano())
 }
@@ -206,7 +208,7 @@ func (h *history) begins(k *historyKey, run *historyRun) {
 			h.count.overlaps.Add(1)
 		case !k.lostAt.Before(other.began):
 			// Its record was lost: the next extension tells it.
-		case h.inGrace():
+		case h.inGrace(other.p):
 			// Its own message is hidden, but a copy of it is another message.
 			h.count.overlaps.Add(1)
 		default:

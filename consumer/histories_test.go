@@ -394,10 +394,16 @@ func (h *history) outage(d time.Duration) {
 	})
 }
 
-// inGrace tells whether a handler may be running beyond its lease because the store is
-// away, or was until just now: it learns of a twin by its next extension.
-func (h *history) inGrace() bool {
-	return h.down.Load() || time.Since(time.Unix(0, h.upAt.Load())) < 15*time.Second
+// inGrace tells whether a handler of p may be running beyond its lease because the store
+// is away, or was until just now: it learns of a twin by its next extension. Where p was
+// cut off before it could see that the store is back, it sees so when it is cut off no more.
+func (h *history) inGrace(p *historyProcess) bool {
+	const learns = 15 * time.Second
+	seen := h.upAt.Load()
+	if p.cutAt.Load()-seen < int64(learns) {
+		seen = max(seen, p.until.Load())
+	}
+	return h.down.Load() || time.Since(time.Unix(0, seen)) < learns
 }
 
 // judge looks at what the history left.
