@@ -11,10 +11,10 @@ import (
 	"github.com/holdfast-go/holdfast/internal/jitter"
 )
 
-// CauseAttribute is the message attribute that tells why a message was
-// dead-lettered: a JSON object of at most 1 KiB with the members cause, error,
+// CauseAttribute is the message attribute, holdfast-cause, that tells why a message
+// was dead-lettered: a JSON object of at most 1 KiB with the members cause, error,
 // attempt, queue, message and at.
-const CauseAttribute = "holdfast-cause"
+const CauseAttribute = cause.Attribute
 
 // The causes, as hooks and the cause attribute tell them.
 const causePermanent, causeUndecodable, causeNoRoute, causeExhausted = "permanent", "undecodable", "no-route", "exhausted"

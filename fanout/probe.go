@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
+	"github.com/holdfast-go/holdfast/internal/cause"
 	"github.com/holdfast-go/holdfast/internal/envelope"
 	"github.com/holdfast-go/holdfast/internal/filterpolicy"
 )
@@ -47,10 +49,16 @@ type probe struct {
 	suspects []finding // the likeliest first
 
 	value   string
+	message filterpolicy.Sample
 	sent    time.Time
 	arrived time.Time
 	refused string // what SNS says, where it is on the subscription's dead-letter queue
-	over    bool   // it has come to an end
+	certain bool   // that refused is of this subscription
+	// copies is on how many queues SNS puts it, of all whose filter it passes; seen
+	// are those that came to light, each once.
+	copies int
+	seen   map[string]bool
+	over   bool // it has come to an end
 }
 
 type finding struct {
@@ -73,13 +81,21 @@ func (v *verifier) send(ctx context.Context) error {
 		if p.failed != nil {
 			continue
 		}
-		if _, ok := filterpolicy.SampleOf(p.sub.filter, p.sub.scope == scopeBody); !ok {
+		var ok bool
+		if p.message, ok = filterpolicy.SampleOf(p.sub.filter, p.sub.scope == scopeBody); !ok {
 			p.fails(CauseNotProbed, "no message is known that fits the filter policy")
 			continue
 		}
-		p.value = rand.Text()
+		p.value, p.seen = rand.Text(), map[string]bool{}
 		v.by[p.value] = p
 		out = append(out, p)
+	}
+	for _, p := range out {
+		for i := range v.probes {
+			if v.reaches(p, v.probes[i].sub) {
+				p.copies++
+			}
+		}
 	}
 	if v.open = len(out); v.open == 0 {
 		close(v.settled)
@@ -87,10 +103,20 @@ func (v *verifier) send(ctx context.Context) error {
 	return each(out, func(p *probe) error { return v.e.publish(ctx, p) })
 }
 
+// reaches tells whether SNS puts a copy of a probe on the queue of a subscription, or
+// on what it has for dead letters, where it comes to light.
+func (v *verifier) reaches(p *probe, w *wantSub) bool {
+	have := v.have.sub(w.topic, w.queue)
+	if w.topic != p.sub.topic || have == nil || have.pending() || !p.message.Passes(have.attrs[attrFilter], have.attrs[attrScope] == scopeBody) {
+		return false
+	}
+	dlq, _ := parseARN(w.dlq)
+	return v.have.queues[w.queue] != nil || v.have.queues[dlq] != nil
+}
+
 // publish publishes one probe.
 func (e *engine) publish(ctx context.Context, p *probe) error {
-	onBody := p.sub.scope == scopeBody
-	s, _ := filterpolicy.SampleOf(p.sub.filter, onBody)
+	s, onBody := p.message, p.sub.scope == scopeBody
 	text := p.sub.topic.String()
 	in := &sns.PublishInput{TopicArn: &text, Message: aws.String("a probe of holdfast"), MessageAttributes: map[string]snstypes.MessageAttributeValue{
 		envelope.ProbeAttribute: {DataType: aws.String("String"), StringValue: &p.value},
@@ -122,11 +148,12 @@ type place struct {
 	url   string
 	// main is a subscribed queue; else it is one for dead letters.
 	main bool
-	// of are the probes that arrive by being here; refused ones that did not.
-	of, refused []*probe
+	// of are the subscriptions whose probes arrive by being here; refused those whose
+	// probes did not.
+	of, refused []*wantSub
 }
 
-// places lists where the probes may come to light.
+// places lists where the probes and their copies may come to light.
 func (v *verifier) places() []*place {
 	all := map[arn]*place{}
 	at := func(queue arn) *place {
@@ -140,31 +167,28 @@ func (v *verifier) places() []*place {
 		return all[queue]
 	}
 	for i := range v.probes {
-		p := &v.probes[i]
-		if p.value == "" {
+		w := v.probes[i].sub
+		if !slices.ContainsFunc(v.probes, func(p probe) bool { return p.value != "" && (p.sub == w || v.reaches(&p, w)) }) {
 			continue
 		}
-		q := v.have.queues[p.sub.queue]
-		if q.held() == 0 {
-			m := at(p.sub.queue)
-			m.main, m.of = true, append(m.of, p)
-		} else {
-			v.busy[p.sub.queue] = true
+		if q := v.have.queues[w.queue]; q != nil {
+			if q.held() == 0 {
+				m := at(w.queue)
+				m.main, m.of = true, append(m.of, w)
+			} else {
+				v.busy[w.queue] = true
+			}
+			if target, ok := parseARN(redriveTarget(q.attrs[attrRedrive])); ok {
+				dead := at(target)
+				dead.of = append(dead.of, w)
+			}
 		}
-		if target, ok := parseARN(redriveTarget(q.attrs[attrRedrive])); ok {
-			dead := at(target)
-			dead.of = append(dead.of, p)
-		}
-		if dlq, ok := parseARN(p.sub.dlq); ok {
+		if dlq, ok := parseARN(w.dlq); ok {
 			dead := at(dlq)
-			dead.refused = append(dead.refused, p)
+			dead.refused = append(dead.refused, w)
 		}
 	}
-	var list []*place
-	for _, p := range all {
-		list = append(list, p)
-	}
-	return list
+	return slices.Collect(maps.Values(all))
 }
 
 // collect looks for the probes until all have come to an end, or the time is over.
@@ -260,30 +284,32 @@ func (v *verifier) mine(m *types.Message) *probe {
 // found notes where a probe came to light. Probes of one subscription may pass the
 // filter of another: only in its own places it says something.
 func (v *verifier) found(at *place, p *probe, m *types.Message) {
+	var from arn // the queue whose worker dead-lettered it, where that is known
+	if c, err := cause.Decode(aws.ToString(m.MessageAttributes[cause.Attribute].StringValue)); err == nil {
+		from, _ = parseARN(c.Queue)
+	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if !p.arrived.IsZero() {
-		return
-	}
-	if slices.Contains(at.of, p) {
+	// A standard queue may deliver a message twice.
+	p.seen[at.queue.String()+aws.ToString(m.MessageId)] = true
+	own := slices.Contains(at.of, p.sub) && (from == arn{} || from == p.sub.queue)
+	switch {
+	case own && p.arrived.IsZero():
 		p.arrived = time.Now()
-		v.ended(p)
-		return
-	}
-	if slices.Contains(at.refused, p) && p.refused == "" {
+	case !own && slices.Contains(at.refused, p.sub) && p.refused == "":
 		p.refused = undeliveredText
 		if text := aws.ToString(m.MessageAttributes["ErrorMessage"].StringValue); text != "" {
 			p.refused = aws.ToString(m.MessageAttributes["ErrorCode"].StringValue) + ": " + text
 		}
-		if len(at.refused) == 1 { // else it may have come here by another subscription
-			v.ended(p)
-		}
+		p.certain = len(at.refused) == 1 // else it may have come here by another subscription
 	}
+	v.ended(p)
 }
 
-// ended counts a probe that has come to an end. Call with mu held.
+// ended counts a probe that has come to an end: its own way is known, and none of its
+// copies is left for workers to find. Call with mu held.
 func (v *verifier) ended(p *probe) {
-	if p.over {
+	if p.over || p.arrived.IsZero() && !p.certain || len(p.seen) < p.copies {
 		return
 	}
 	p.over = true

@@ -104,7 +104,9 @@ func (r *Report) String() string {
 // would cost them receives: there a worker has to meet the probe within the Timeout,
 // and where the queue has no dead-letter queue the probe cannot be seen. Messages of
 // others in dead-letter queues are hidden while Verify reads these, and given back.
-// What arrives after the Timeout is left to the workers.
+// A probe reaches every subscription of its topic whose filter it passes: Verify waits
+// for all of its copies, so that none is left for workers to find, and takes the whole
+// Timeout where one does not come. What arrives later is left to the workers.
 //
 // The error is for what kept it from looking: that of Validate, *AccessError, ctx's.
 // Run it after Apply, or when messages are missing; not more than one at a time.

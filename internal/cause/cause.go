@@ -8,6 +8,9 @@ import (
 	"unicode/utf8"
 )
 
+// Attribute is the message attribute that holds it.
+const Attribute = "holdfast-cause"
+
 // Max is the most bytes of an encoded cause.
 const Max = 1024
 

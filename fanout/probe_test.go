@@ -1,0 +1,148 @@
+package fanout_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/holdfast-go/holdfast"
+	"github.com/holdfast-go/holdfast/consumer"
+	"github.com/holdfast-go/holdfast/fanout"
+	"github.com/holdfast-go/holdfast/sqstest"
+)
+
+// What a probe of one subscription leaves on the queues of the others: SNS delivers
+// it to each whose filter it passes, sooner or later.
+func TestVerifyTakesEveryCopyOfItsProbes(t *testing.T) {
+	t.Parallel()
+	for n := range 3 {
+		t.Run(fmt.Sprintf("copy %d on a queue comes long after all paths have delivered", n), func(t *testing.T) { copyIsLate(t, n, false) })
+		t.Run(fmt.Sprintf("copy %d is late, and others come twice", n), func(t *testing.T) { copyIsLate(t, n, true) })
+	}
+	t.Run("one reaches a queue whose own subscription no message is known for", copyWithoutAProbe)
+	t.Run("one is for a queue that is gone", copyForNoQueue)
+	t.Run("one is dead-lettered for another queue that shares the dead-letter queue", copyInSharedDLQ)
+	t.Run("one does not pass the filter in force", copyIsFiltered)
+}
+
+// lateOf tells what lies on the queues when all is delivered.
+func lateOf(t *testing.T, srv *sqstest.Server) []string {
+	t.Helper()
+	time.Sleep(time.Minute)
+	return leftOf(t, srv)
+}
+
+func copyIsLate(t *testing.T, n int, twice bool) {
+	inBubble(t, func(t *testing.T) {
+		srv := sqstest.New(t, sqstest.NoSignature())
+		if twice {
+			srv.Ghost("billing")
+		}
+		apply(t, srv, shop(), fanout.Config{PolicySpread: -1})
+		srv.Delay(sqstest.Deliver, 9*time.Second, sqstest.OnQueue("audit"), sqstest.After(n), sqstest.Times(1))
+		began := time.Now()
+		if r := verify(t, srv, shop(), fanout.VerifyConfig{}); !r.OK() {
+			t.Errorf("report:\n%s", r)
+		}
+		if took := time.Since(began); took < 9*time.Second || took > 12*time.Second {
+			t.Errorf("it took %v", took)
+		}
+		if left := lateOf(t, srv); len(left) > 0 {
+			t.Errorf("left on queues: %q", left)
+		}
+	})
+}
+
+// copyWithoutAProbe has a filter which nothing is found for, and which the probe of
+// another subscription passes all the same.
+func copyWithoutAProbe(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		srv := sqstest.New(t, sqstest.NoSignature())
+		topology := shop()
+		topology.Subscriptions[2].Filter = fanout.FilterJSON(`{"kind":[{"anything-but":{"suffix":["0","1","2","3","4","5","6","7","8","9"]}}]}`)
+		apply(t, srv, topology, fanout.Config{PolicySpread: -1})
+		srv.Delay(sqstest.Deliver, 9*time.Second, sqstest.OnQueue("audit"))
+		if r := verify(t, srv, topology, fanout.VerifyConfig{}); r.Paths[2].Cause != fanout.CauseNotProbed || !r.Paths[1].Delivered {
+			t.Errorf("report:\n%s", r)
+		}
+		if left := lateOf(t, srv); len(left) > 0 {
+			t.Errorf("left on queues: %q", left)
+		}
+	})
+}
+
+func copyForNoQueue(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		srv := sqstest.New(t, sqstest.NoSignature())
+		apply(t, srv, shop(), fanout.Config{PolicySpread: -1})
+		if _, err := srv.SQS().DeleteQueue(t.Context(), &sqs.DeleteQueueInput{QueueUrl: &srv.Queue(t, "audit").URL}); err != nil {
+			t.Fatal(err)
+		}
+		srv.Delay(sqstest.Deliver, 9*time.Second, sqstest.OnQueue("audit"))
+		r := verify(t, srv, shop(), fanout.VerifyConfig{})
+		if !r.Paths[0].Delivered || !r.Paths[1].Delivered || r.Paths[2].Cause != fanout.CauseEndpoint {
+			t.Errorf("report:\n%s", r)
+		}
+		if left := lateOf(t, srv); len(left) > 0 {
+			t.Errorf("left on queues: %q", left)
+		}
+	})
+}
+
+// copyInSharedDLQ has workers on two queues that share a dead-letter queue. What the
+// one dead-letters does not say that the other was reached.
+func copyInSharedDLQ(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		srv := sqstest.New(t, sqstest.NoSignature())
+		topology := shop()
+		topology.Subscriptions = []fanout.Subscription{topology.Subscriptions[0], topology.Subscriptions[2]}
+		topology.Queues[0].DLQ.Name, topology.Queues[2].DLQ.Name = "dead", "dead"
+		apply(t, srv, topology, fanout.Config{PolicySpread: -1})
+		set(t, srv, "billing", "Policy", "")
+		srv.Queue(t, "billing").Send(t, "work")
+		srv.Queue(t, "audit").Send(t, "work")
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		for _, queue := range []string{"billing", "audit"} {
+			work := func(ctx context.Context, _ *holdfast.Message) error { <-ctx.Done(); return ctx.Err() }
+			c, err := consumer.New(srv.SQS(), queue, holdfast.HandlerFunc(work), consumer.Config{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			wg.Go(func() { _ = c.Run(ctx) })
+		}
+		synctest.Wait()
+		r := verify(t, srv, topology, fanout.VerifyConfig{})
+		if r.Paths[0].Delivered || r.Paths[0].Cause != fanout.CausePolicy || !r.Paths[1].Delivered {
+			t.Errorf("report:\n%s", r)
+		}
+		cancel()
+		wg.Wait()
+	})
+}
+
+// copyIsFiltered changes the filter behind the topology's back: where no copy comes,
+// none is waited for.
+func copyIsFiltered(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		srv := sqstest.New(t, sqstest.NoSignature())
+		topology := shop()
+		topology.Subscriptions[2].Filter = fanout.Where("kind", fanout.Is("nothing"))
+		apply(t, srv, topology, fanout.Config{PolicySpread: -1})
+		began := time.Now()
+		if r := verify(t, srv, topology, fanout.VerifyConfig{}); !r.OK() {
+			t.Errorf("report:\n%s", r)
+		}
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("it took %v", took)
+		}
+		if left := lateOf(t, srv); len(left) > 0 {
+			t.Errorf("left on queues: %q", left)
+		}
+	})
+}
