@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -318,11 +319,21 @@ func jsonOf(v any) string { return strings.TrimSpace(string(appendJSON(nil, v)))
 
 // redriveTarget is the dead-letter queue of a RedrivePolicy, "" without one.
 func redriveTarget(policy string) string {
+	target, _ := redriveOf(policy)
+	return target
+}
+
+// redriveOf is also how often a message may be received before it goes there.
+func redriveOf(policy string) (target string, receives int) {
 	var p struct {
-		Target string `json:"deadLetterTargetArn"`
+		Target   string `json:"deadLetterTargetArn"`
+		Receives any    `json:"maxReceiveCount"` // a number, also as text
 	}
 	if json.Unmarshal([]byte(policy), &p) != nil {
-		return ""
+		return "", 0
 	}
-	return p.Target
+	if _, err := fmt.Sscan(fmt.Sprint(p.Receives), &receives); err != nil {
+		receives = 0
+	}
+	return p.Target, receives
 }

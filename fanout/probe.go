@@ -24,6 +24,11 @@ import (
 // undeliveredText stands where SNS did not say why.
 const undeliveredText = "undelivered"
 
+// leastReceives is the least maxReceiveCount of a subscribed queue that is read: a
+// message of others that is met there loses a receive, and with fewer that may be all
+// it has.
+const leastReceives = 3
+
 // maxStrangers is how many messages of others are hidden at most while a dead-letter
 // queue is read.
 const maxStrangers = 100
@@ -58,21 +63,22 @@ type probe struct {
 	// are those that came to light, each once.
 	copies int
 	seen   map[string]bool
-	over   bool // it has come to an end
+	ended  bool // it has come to an end
 }
 
 type finding struct {
 	cause Cause
 	why   string
+	sure  bool // nothing gets through
 }
 
 func (p *probe) fails(cause Cause, why string) {
 	if p.failed == nil {
-		p.failed = &finding{cause, why}
+		p.failed = &finding{cause: cause, why: why}
 	}
 }
 
-// send publishes the probes.
+// send publishes the probes. Where one cannot be published the others are on their way.
 func (v *verifier) send(ctx context.Context) error {
 	v.busy, v.settled = map[arn]bool{}, make(chan struct{})
 	var out []*probe
@@ -100,7 +106,15 @@ func (v *verifier) send(ctx context.Context) error {
 	if v.open = len(out); v.open == 0 {
 		close(v.settled)
 	}
-	return each(out, func(p *probe) error { return v.e.publish(ctx, p) })
+	return each(out, func(p *probe) error {
+		err := v.e.publish(ctx, p)
+		if err != nil {
+			v.mu.Lock()
+			defer v.mu.Unlock()
+			v.over(p)
+		}
+		return err
+	})
 }
 
 // reaches tells whether SNS puts a copy of a probe on the queue of a subscription, or
@@ -146,11 +160,10 @@ func (e *engine) publish(ctx context.Context, p *probe) error {
 type place struct {
 	queue arn
 	url   string
-	// main is a subscribed queue; else it is one for dead letters.
-	main bool
-	// of are the subscriptions whose probes arrive by being here; refused those whose
-	// probes did not.
-	of, refused []*wantSub
+	// main are the subscriptions of the queue itself, dead those of queues that it is
+	// the dead-letter queue of, and refused those that have SNS put here what it
+	// cannot deliver.
+	main, dead, refused []*wantSub
 }
 
 // places lists where the probes and their copies may come to light.
@@ -172,20 +185,21 @@ func (v *verifier) places() []*place {
 			continue
 		}
 		if q := v.have.queues[w.queue]; q != nil {
-			if q.held() == 0 {
-				m := at(w.queue)
-				m.main, m.of = true, append(m.of, w)
+			target, receives := redriveOf(q.attrs[attrRedrive])
+			if q.held() == 0 && (target == "" || receives >= leastReceives) {
+				here := at(w.queue)
+				here.main = append(here.main, w)
 			} else {
 				v.busy[w.queue] = true
 			}
-			if target, ok := parseARN(redriveTarget(q.attrs[attrRedrive])); ok {
-				dead := at(target)
-				dead.of = append(dead.of, w)
+			if target, ok := parseARN(target); ok {
+				there := at(target)
+				there.dead = append(there.dead, w)
 			}
 		}
 		if dlq, ok := parseARN(w.dlq); ok {
-			dead := at(dlq)
-			dead.refused = append(dead.refused, w)
+			there := at(dlq)
+			there.refused = append(there.refused, w)
 		}
 	}
 	return slices.Collect(maps.Values(all))
@@ -247,7 +261,7 @@ func (v *verifier) read(ctx, end context.Context, at *place) error {
 			v.found(at, p, m)
 		}
 		// Work is left to the workers from the first message on.
-		if met && at.main || len(strangers) > maxStrangers {
+		if met && len(at.main) > 0 || len(strangers) > maxStrangers {
 			v.mu.Lock()
 			v.busy[at.queue] = true
 			v.mu.Unlock()
@@ -284,35 +298,47 @@ func (v *verifier) mine(m *types.Message) *probe {
 // found notes where a probe came to light. Probes of one subscription may pass the
 // filter of another: only in its own places it says something.
 func (v *verifier) found(at *place, p *probe, m *types.Message) {
-	var from arn // the queue whose worker dead-lettered it, where that is known
+	var worker arn // whose worker dead-lettered it, where one did
 	if c, err := cause.Decode(aws.ToString(m.MessageAttributes[cause.Attribute].StringValue)); err == nil {
-		from, _ = parseARN(c.Queue)
+		worker, _ = parseARN(c.Queue)
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	// A standard queue may deliver a message twice.
 	p.seen[at.queue.String()+aws.ToString(m.MessageId)] = true
-	own := slices.Contains(at.of, p.sub) && (from == arn{} || from == p.sub.queue)
+	var arrived, refused bool
 	switch {
-	case own && p.arrived.IsZero():
+	case worker != arn{}:
+		arrived = worker == p.sub.queue
+	case slices.Contains(at.main, p.sub):
+		arrived = true
+	case slices.Contains(at.refused, p.sub):
+		refused = true
+	default: // SQS moved it, or SNS by another subscription
+		arrived = slices.Contains(at.dead, p.sub) && len(at.dead) == 1 && len(at.refused)+len(at.main) == 0
+	}
+	switch {
+	case arrived && p.arrived.IsZero():
 		p.arrived = time.Now()
-	case !own && slices.Contains(at.refused, p.sub) && p.refused == "":
+	case refused && p.refused == "":
 		p.refused = undeliveredText
 		if text := aws.ToString(m.MessageAttributes["ErrorMessage"].StringValue); text != "" {
 			p.refused = aws.ToString(m.MessageAttributes["ErrorCode"].StringValue) + ": " + text
 		}
 		p.certain = len(at.refused) == 1 // else it may have come here by another subscription
 	}
-	v.ended(p)
+	// Its own way is known, and none of its copies is left for workers to find.
+	if (!p.arrived.IsZero() || p.certain) && len(p.seen) >= p.copies {
+		v.over(p)
+	}
 }
 
-// ended counts a probe that has come to an end: its own way is known, and none of its
-// copies is left for workers to find. Call with mu held.
-func (v *verifier) ended(p *probe) {
-	if p.over || p.arrived.IsZero() && !p.certain || len(p.seen) < p.copies {
+// over counts a probe that has come to an end. Call with mu held.
+func (v *verifier) over(p *probe) {
+	if p.ended {
 		return
 	}
-	p.over = true
+	p.ended = true
 	if v.open--; v.open == 0 {
 		close(v.settled)
 	}

@@ -2,7 +2,9 @@ package fanout_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -143,6 +145,143 @@ func copyIsFiltered(t *testing.T) {
 		}
 		if left := lateOf(t, srv); len(left) > 0 {
 			t.Errorf("left on queues: %q", left)
+		}
+	})
+}
+
+// What Verify must not say or do where its probes meet others.
+func TestVerifyAmongOthers(t *testing.T) {
+	t.Parallel()
+	t.Run("does not take what SNS could not deliver for delivered where queue and subscription share a dead-letter queue", verifySharedWithSNS)
+	t.Run("does not take a copy for delivered where a subscribed queue is the dead-letter queue of another", verifySubscribedDLQ)
+	t.Run("costs no message of workers the only receive it has", verifySparesReceives)
+	t.Run("takes the probes that it sent where it may not send another", verifyUnsent)
+	t.Run("does not blame a policy that denies those without TLS alone", verifyDeniesPlain)
+	t.Run("finds a message for a filter with a choice and a rule on one key", verifyChoice)
+}
+
+func verifySharedWithSNS(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		srv := sqstest.New(t, sqstest.NoSignature())
+		topology := small()
+		topology.Queues = append(topology.Queues, fanout.Queue{Name: "dead", Retention: 14 * 24 * time.Hour, DLQ: fanout.DeadLetter{Off: true}})
+		topology.Queues[0].DLQ.Name, topology.Subscriptions[0].DLQ.Name = "dead", "dead"
+		apply(t, srv, topology, fanout.Config{PolicySpread: -1})
+		if r := verify(t, srv, topology, fanout.VerifyConfig{}); !r.OK() {
+			t.Errorf("report:\n%s", r)
+		}
+		set(t, srv, "billing", "Policy", "")
+		if r := verify(t, srv, topology, fanout.VerifyConfig{}); r.Paths[0].Delivered || r.Paths[0].Cause != fanout.CausePolicy {
+			t.Errorf("without a policy:\n%s", r)
+		}
+	})
+}
+
+func verifySubscribedDLQ(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		srv := sqstest.New(t, sqstest.NoSignature())
+		topology := shop()
+		topology.Queues[2].Retention = 14 * 24 * time.Hour
+		topology.Queues[0].DLQ.Name = "audit"
+		topology.Subscriptions[0].DLQ.Off = true
+		apply(t, srv, topology, fanout.Config{PolicySpread: -1})
+		if r := verify(t, srv, topology, fanout.VerifyConfig{}); !r.OK() {
+			t.Errorf("report:\n%s", r)
+		}
+		set(t, srv, "billing", "Policy", "")
+		r := verify(t, srv, topology, fanout.VerifyConfig{})
+		if r.Paths[0].Delivered || r.Paths[0].Cause != fanout.CausePolicy || !r.Paths[2].Delivered {
+			t.Errorf("without a policy:\n%s", r)
+		}
+	})
+}
+
+func verifySparesReceives(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		srv := sqstest.New(t, sqstest.NoSignature())
+		topology := small()
+		topology.Queues[0].DLQ.MaxReceives = 1
+		apply(t, srv, topology, fanout.Config{PolicySpread: -1})
+		q := srv.Queue(t, "billing")
+		srv.Delay(sqstest.Deliver, 10*time.Second)
+		go func() {
+			for range 40 {
+				time.Sleep(200 * time.Millisecond)
+				q.Send(t, "work")
+			}
+		}()
+		var seen []string
+		done := make(chan struct{})
+		go func() { defer close(done); seen = consume(t, srv, time.Minute, consumer.Config{}) }()
+		synctest.Wait()
+		if r := verify(t, srv, topology, fanout.VerifyConfig{}); !r.OK() {
+			t.Errorf("report:\n%s", r)
+		}
+		<-done
+		if left := leftOf(t, srv); len(seen) != 40 || len(left) > 0 {
+			t.Errorf("handled %d of 40; left on queues: %q", len(seen), left)
+		}
+	})
+}
+
+func verifyUnsent(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		srv := sqstest.New(t, sqstest.NoSignature())
+		topology := small()
+		topology.Topics = append(topology.Topics, fanout.Topic{Name: "other"})
+		topology.Queues = append(topology.Queues, fanout.Queue{Name: "elsewhere"})
+		topology.Subscriptions = append(topology.Subscriptions, fanout.Subscription{Topic: "other", Queue: "elsewhere"})
+		apply(t, srv, topology, fanout.Config{PolicySpread: -1})
+		srv.Fail("Publish", sqstest.AccessDenied, sqstest.OnTopic("other"))
+		srv.Delay(sqstest.Deliver, 9*time.Second)
+		began := time.Now()
+		_, err := fanout.Verify(t.Context(), clientsOf(srv), topology, fanout.VerifyConfig{})
+		if took := time.Since(began); took > 15*time.Second {
+			t.Errorf("it took %v: it waited for what was not sent", took)
+		}
+		if denied := (*fanout.AccessError)(nil); !errors.As(err, &denied) || denied.Action != "sns:Publish" {
+			t.Errorf("error %v, want an AccessError for sns:Publish", err)
+		}
+		if left := lateOf(t, srv); len(left) > 0 {
+			t.Errorf("left on queues: %q", left)
+		}
+	})
+}
+
+func verifyDeniesPlain(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		srv := sqstest.New(t, sqstest.NoSignature())
+		apply(t, srv, small(), fanout.Config{PolicySpread: -1})
+		policy := policyOf(t, srv, "billing")
+		deny := func(condition string) {
+			set(t, srv, "billing", "Policy", strings.Replace(policy, `"Statement":[`, `"Statement":[{"Sid":"TLS","Effect":"Deny","Principal":"*","Action":"sqs:*","Resource":"*"`+condition+`},`, 1))
+		}
+		deny(`,"Condition":{"Bool":{"aws:SecureTransport":"false"}}`)
+		srv.Delay(sqstest.Deliver, time.Hour)
+		if r := verify(t, srv, small(), fanout.VerifyConfig{}); r.Paths[0].Cause != fanout.CauseUnknown {
+			t.Errorf("report:\n%s", r)
+		}
+		deny(`,"Condition":{"Bool":{"aws:SecureTransport":"false"},"ArnLike":{"aws:SourceArn":"*"}}`)
+		if r := verify(t, srv, small(), fanout.VerifyConfig{}); r.Paths[0].Cause != fanout.CausePolicy {
+			t.Errorf("with another condition too:\n%s", r)
+		}
+		// Where no probe is sent a statement that may deny is no verdict.
+		srv.Topic(t, "orders").Subscribe(t, srv.Queue(t, "others"))
+		if r := verify(t, srv, small(), fanout.VerifyConfig{}); r.Paths[0].Cause != fanout.CauseNotProbed {
+			t.Errorf("with a stranger subscribed:\n%s", r)
+		}
+	})
+}
+
+func verifyChoice(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		srv := sqstest.New(t, sqstest.NoSignature())
+		topology := small()
+		choice := fanout.Filter{}.AndAnyOf(fanout.Where("kind", fanout.Is("order-eu")), fanout.Where("vip", fanout.Is("y")))
+		topology.Subscriptions[0].Filter = choice.And("kind", fanout.Prefix("order"))
+		apply(t, srv, topology, fanout.Config{PolicySpread: -1})
+		if r := verify(t, srv, topology, fanout.VerifyConfig{}); !r.OK() {
+			t.Errorf("report:\n%s", r)
 		}
 	})
 }

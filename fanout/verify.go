@@ -2,6 +2,7 @@ package fanout
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -100,8 +101,9 @@ func (r *Report) String() string {
 // carries it without being a probe is found in the dead-letter queue. Workers that are
 // not of package consumer get probes as messages.
 //
-// A queue that is empty is read as well. One that holds messages is not, because that
-// would cost them receives: there a worker has to meet the probe within the Timeout,
+// A queue that is empty is read as well; a message of others that comes meanwhile is
+// given back, and has lost a receive. One that holds messages is not read, because that
+// would cost them receives, nor one whose maxReceiveCount is below 3: there a worker has to meet the probe within the Timeout,
 // and where the queue has no dead-letter queue the probe cannot be seen. Messages of
 // others in dead-letter queues are hidden while Verify reads these, and given back.
 // A probe reaches every subscription of its topic whose filter it passes: Verify waits
@@ -130,10 +132,9 @@ func Verify(ctx context.Context, c Clients, t Topology, cfg VerifyConfig) (*Repo
 	for i := range e.want.subs {
 		v.look(&e.want.subs[i])
 	}
-	if err := v.send(ctx); err != nil {
-		return nil, err
-	}
-	if err := v.collect(ctx); err != nil {
+	// What was sent is taken again, also where something could not be sent.
+	err = v.send(ctx)
+	if err := errors.Join(err, v.collect(ctx)); err != nil {
 		return nil, err
 	}
 	r := &Report{}
@@ -168,33 +169,47 @@ func (v *verifier) look(w *wantSub) {
 // suspect notes what may be the reason, should the probe not arrive.
 func (v *verifier) suspect(p *probe, have *haveSub) {
 	w, q := p.sub, v.have.queues[p.sub.queue]
-	maybe := func(cause Cause, format string, args ...any) {
-		p.suspects = append(p.suspects, finding{cause, fmt.Sprintf(format, args...)})
+	suspect := func(sure bool, cause Cause, format string, args ...any) {
+		p.suspects = append(p.suspects, finding{cause, fmt.Sprintf(format, args...), sure})
 	}
 	s := sendStatement(w.topic, w.queue)
 	doc, err := policydoc.Read(q.attrs[attrPolicy])
-	denies := err == nil && slices.ContainsFunc(doc.Statements(), func(s policydoc.Statement) bool { return strings.Contains(string(s.Raw), `"Deny"`) })
 	switch {
 	case q.attrs[attrPolicy] == "":
-		maybe(CausePolicy, "the queue has no policy, so SNS may not send to it: apply the topology")
+		suspect(true, CausePolicy, "the queue has no policy, so SNS may not send to it: apply the topology")
 	case err != nil:
-		maybe(CausePolicy, "the queue's policy cannot be read: %v", err)
+		suspect(true, CausePolicy, "the queue's policy cannot be read: %v", err)
 	case !policydoc.Same(doc.Find(s.Sid), s.text()):
-		maybe(CausePolicy, "the queue's policy has no statement %s that lets the topic send: apply the topology", s.Sid)
+		suspect(true, CausePolicy, "the queue's policy has no statement %s that lets the topic send: apply the topology", s.Sid)
 	}
 	scope := have.attrs[attrScope]
 	if filter := have.attrs[attrFilter]; !filterpolicy.Same(filter, w.filter) || w.filter != "" && scope != w.scope {
-		maybe(CauseFilter, "the filter policy in force is %s (%s), and declared is %s (%s)", orNone(filter), orNone(scope), orNone(w.filter), orNone(w.scope))
+		suspect(true, CauseFilter, "the filter policy in force is %s (%s), and declared is %s (%s)", orNone(filter), orNone(scope), orNone(w.filter), orNone(w.scope))
 	}
-	if denies {
-		maybe(CausePolicy, "a statement of the queue's policy denies")
+	if err == nil && slices.ContainsFunc(doc.Statements(), denies) {
+		suspect(false, CausePolicy, "a statement of the queue's policy denies")
 	}
 	switch key := q.attrs[attrKMSKey]; {
 	case sameKey(key, awsSQSKey):
-		maybe(CauseKMS, "the queue is encrypted with %s, which SNS may not use", key)
+		suspect(true, CauseKMS, "the queue is encrypted with %s, which SNS may not use", key)
 	case key != "":
-		maybe(CauseKMS, "the queue is encrypted with the key %s: its policy must let %s use kms:GenerateDataKey and kms:Decrypt", key, strings.Join(principals(w.topic, w.queue), " or "))
+		suspect(false, CauseKMS, "the queue is encrypted with the key %s: its policy must let %s use kms:GenerateDataKey and kms:Decrypt", key, strings.Join(principals(w.topic, w.queue), " or "))
 	}
+}
+
+// denies tells whether a statement may keep SNS out. Whom and what it is about is not
+// looked into, but for the one that many queues have, against those without TLS, which
+// SNS uses.
+func denies(s policydoc.Statement) bool {
+	var about struct {
+		Effect    string
+		Condition map[string]map[string]any
+	}
+	if json.Unmarshal(s.Raw, &about) != nil || about.Effect != "Deny" {
+		return false
+	}
+	secure := about.Condition["Bool"]["aws:SecureTransport"]
+	return len(about.Condition) != 1 || len(about.Condition["Bool"]) != 1 || secure != "false" && secure != false
 }
 
 // foreign keeps probes from those who would take them for messages.
@@ -215,8 +230,8 @@ func (v *verifier) foreign(p *probe) {
 			p.fails(CauseNotProbed, s.endpoint+" is subscribed too and would get the probe: set Foreign")
 		}
 	}
-	if p.failed != nil && len(p.suspects) > 0 && p.suspects[0].cause != CauseKMS {
-		p.failed = &p.suspects[0] // what can be seen is worth more
+	if i := slices.IndexFunc(p.suspects, func(f finding) bool { return f.sure }); p.failed != nil && i >= 0 {
+		p.failed = &p.suspects[i] // what can be seen is worth more
 	}
 }
 
@@ -238,16 +253,16 @@ func (v *verifier) conclude(p *probe) Path {
 	case len(p.suspects) > 0:
 		return fails(p.suspects[0])
 	case v.busy[p.sub.queue]:
-		return fails(finding{CauseUnknown, fmt.Sprintf("nothing can be seen that is wrong, and no worker met the probe within %v: the queue holds messages, so it was not read", v.cfg.Timeout)})
+		return fails(finding{cause: CauseUnknown, why: fmt.Sprintf("nothing can be seen that is wrong, and no worker met the probe within %v: the queue holds messages, or gives them fewer than %d receives, so it was not read", v.cfg.Timeout, leastReceives)})
 	}
-	return fails(finding{CauseUnknown, fmt.Sprintf("nothing can be seen that is wrong, and the probe did not arrive within %v", v.cfg.Timeout)})
+	return fails(finding{cause: CauseUnknown, why: fmt.Sprintf("nothing can be seen that is wrong, and the probe did not arrive within %v", v.cfg.Timeout)})
 }
 
 // whyRefused says why SNS put a probe on the subscription's dead-letter queue: by what
 // SNS wrote to it, or else by what may be wrong.
 func (p *probe) whyRefused() finding {
 	text := strings.ToLower(p.refused)
-	f := finding{CauseUnknown, "SNS could not deliver it and put it on the subscription's dead-letter queue"}
+	f := finding{cause: CauseUnknown, why: "SNS could not deliver it and put it on the subscription's dead-letter queue"}
 	switch {
 	case strings.Contains(text, "kms"):
 		f.cause = CauseKMS
@@ -258,7 +273,7 @@ func (p *probe) whyRefused() finding {
 	}
 	for _, s := range p.suspects {
 		if s.cause == f.cause || f.cause == CauseUnknown && s.cause != CauseFilter {
-			f = finding{s.cause, f.why + "; " + s.why}
+			f.cause, f.why = s.cause, f.why+"; "+s.why
 			break
 		}
 	}

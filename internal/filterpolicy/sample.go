@@ -18,18 +18,31 @@ type Sample struct {
 // Attribute is a message attribute of a type that SNS takes.
 type Attribute struct{ Type, Text string }
 
+// variants is how many ways of meeting a policy are tried: a rule that a key has
+// beside a choice of $or may rule some out.
+const variants = 64
+
 // SampleOf makes a message that fits a filter policy; ok is false where it knows
 // none. "" lets everything through.
 func SampleOf(policy string, onBody bool) (s Sample, ok bool) {
-	s = Sample{Attributes: map[string]Attribute{}, Body: map[string]any{}}
 	if policy == "" {
-		return s, true
+		return Sample{Attributes: map[string]Attribute{}, Body: map[string]any{}}, true
 	}
 	root, err := readNode(policy)
 	if err != nil || !root.is('{') {
 		return s, false
 	}
-	if !fill(&root, s.Body) {
+	for n := range variants {
+		if s, ok = sampleOf(&root, choices(n), onBody); ok && s.Passes(policy, onBody) {
+			return s, true
+		}
+	}
+	return s, false
+}
+
+func sampleOf(root *node, c choices, onBody bool) (s Sample, ok bool) {
+	s = Sample{Attributes: map[string]Attribute{}, Body: map[string]any{}}
+	if !c.fill(root, s.Body) {
 		return s, false
 	}
 	if onBody {
@@ -55,23 +68,37 @@ func SampleOf(policy string, onBody bool) (s Sample, ok bool) {
 	return s, true
 }
 
+// choices are what is chosen where a policy leaves a choice, one after the other:
+// each n makes others.
+type choices int
+
+func (c *choices) of(k int) int {
+	chosen := int(*c) % k
+	*c /= choices(k)
+	return chosen
+}
+
 // fill puts values that fit an object's rules into out.
-func fill(n *node, out map[string]any) bool {
+func (c *choices) fill(n *node, out map[string]any) bool {
 	for i, key := range n.keys {
 		item := &n.items[i]
 		switch {
-		case key == "$or" && item.is('['):
-			if len(item.items) == 0 || !item.items[0].is('{') || !fill(&item.items[0], out) {
+		case key == "$or" && item.is('[') && len(item.items) > 0:
+			choice := &item.items[c.of(len(item.items))]
+			if !choice.is('{') || !c.fill(choice, out) {
 				return false
 			}
 		case item.is('{'):
-			inner := map[string]any{}
-			if !fill(item, inner) {
+			inner, _ := out[key].(map[string]any)
+			if inner == nil {
+				inner = map[string]any{}
+			}
+			if !c.fill(item, inner) {
 				return false
 			}
 			out[key] = inner
 		case item.is('[') && len(item.items) > 0:
-			if !fillKey(key, item.items, out) {
+			if !c.fillKey(key, item.items, out) {
 				return false
 			}
 		default:
@@ -81,10 +108,15 @@ func fill(n *node, out map[string]any) bool {
 	return true
 }
 
-// fillKey takes the first rule that it knows a value for.
-func fillKey(key string, rules []node, out map[string]any) bool {
+// fillKey takes a rule that it knows a value for, unless the value that is there
+// already fits.
+func (c *choices) fillKey(key string, rules []node, out map[string]any) bool {
+	if value, there := out[key]; there && slices.ContainsFunc(rules, func(r node) bool { return holds(&r, value, true) }) {
+		return true
+	}
+	first := c.of(len(rules))
 	for i := range rules {
-		r := &rules[i]
+		r := &rules[(first+i)%len(rules)]
 		if isMissing(*r) {
 			return true
 		}

@@ -22,6 +22,8 @@ func TestSamplesPassWhereTheyAreSaidTo(t *testing.T) {
 		`{"a":[{"anything-but":"x"}]}`, `{"a":[{"anything-but":["x","y"]}]}`, `{"a":[{"anything-but":[1,2]}]}`, `{"a":[{"anything-but":1}]}`,
 		`{"a":[{"anything-but":{"prefix":"x"}}]}`, `{"a":[{"anything-but":{"suffix":["x","z"]}}]}`, `{"a":[{"anything-but":{"wildcard":"x*z"}}]}`, `{"a":[{"anything-but":{"equals-ignore-case":"X"}}]}`,
 		`{"$or":[{"a":["x"]},{"b":["z"]}]}`, `{"$or":[{"b":["q"]},{"a":[{"exists":false}]}],"c":[{"exists":true}]}`,
+		// What one choice of $or wants a rule beside it may rule out.
+		`{"a":[{"prefix":"x"}],"$or":[{"a":["y"]},{"b":["z"]}]}`, `{"$or":[{"a":["xy"]},{"b":["z"]}],"a":[{"prefix":"x"}]}`, `{"a":["x","y"],"$or":[{"a":["q"]},{"a":["y"]}]}`,
 	}
 	nested := []string{`{"a":{"b":["x"]}}`, `{"a":{"b":[{"exists":false}],"c":[1]}}`, `{"a":{"$or":[{"b":["x"]},{"c":[2]}]}}`, `{"a":{"b":[{"anything-but":"x"}]}}`}
 	passed, stopped := 0, 0
