@@ -100,6 +100,7 @@ func TestBreaker(t *testing.T) {
 			s.down.Store(false)
 			<-reopened
 			took := time.Since(back)
+			synctest.Wait() // it is told after the gate has opened
 			first, last = min(first, took), max(last, took)
 			if isOpen(b) || s.ups.Load() != 1 || time.Duration(s.lasted.Load()) != 2*time.Minute+took {
 				t.Errorf("after the reopening: open %v, told %d times, of an outage of %v", isOpen(b), s.ups.Load(), time.Duration(s.lasted.Load()))
