@@ -16,8 +16,9 @@ var ErrLeaseLost = errors.New("holdfast: lease lost")
 var ErrHandlerTimeout = errors.New("holdfast: handler timeout")
 
 // ErrStopping is the cause of a handler's context when the program stops and the
-// drain is over. The message is given back at once and the run is not counted as
-// an attempt.
+// drain is over. The message is given back at once, with no backoff, whatever the
+// handler returns. Its next receive is one more that SQS counts (Message.Attempt); the
+// attempts of a claim leave such a run out (idempotency.Claim.Attempt).
 var ErrStopping = errors.New("holdfast: stopping")
 
 // PanicError is what a handler's panic, or its runtime.Goexit, becomes. Hooks

@@ -34,7 +34,7 @@ type Lease interface {
 	// runtime then leaves the handler's context alone, and f's owner cancels it
 	// when its own lock ends. stop takes f back.
 	OnRenew(f func(deadline time.Time, lost error)) (stop func())
-	// SetKey names the message by its idempotency key in InFlight and in hooks.
+	// SetKey names the message by its idempotency key in InFlight.
 	SetKey(key string)
 }
 

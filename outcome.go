@@ -12,7 +12,9 @@ func Permanent(err error) error { return &PermanentError{Err: err} }
 // RetryAfter has the message tried again no sooner than after d, in place of the
 // backoff, because of err. d is 0 to 12 hours and is rounded up to whole seconds
 // on a standard queue. A d out of these bounds is treated as an ordinary error
-// that names it.
+// that names it. SQS hides a message for no more than 12 hours from its receive: where
+// less than d is left of these, because the handler ran long, the message comes back
+// when they end, and SettledEvent.Delay says so.
 func RetryAfter(d time.Duration, err error) error { return &RetryAfterError{Delay: d, Err: err} }
 
 // Discard deletes the message although nothing was done. reason is told to hooks.

@@ -91,8 +91,10 @@ type Config struct {
 	// DeadLetterShare is the share of the messages decided (done, discarded or
 	// dead-lettered) over 30 s, at least 20 of them, above which dead-lettering is
 	// taken for a bad deploy: receiving stops but for one probe message per backoff,
-	// and what would be dead-lettered is kept. Above 0 and below 1; -1 switches the
-	// guard off. Default: 0.2.
+	// and what would be dead-lettered is kept, parked; where MaxParked or HeldBytes has
+	// no room for it, it is tried again with a backoff, at the cost of receives, of which
+	// the last is SQS's to dead-letter. Above 0 and below 1; -1 switches the guard off.
+	// Default: 0.2.
 	DeadLetterShare float64
 
 	// Topics lists the ARNs of the SNS topics whose envelopes are unwrapped; an

@@ -37,7 +37,7 @@ type Order struct{ ID string }
 
 // The whole of a worker. SIGTERM drains it.
 func Example() {
-	charge := func(ctx context.Context, o Order) error { log.Println("charge", o.ID); return nil }
+	charge := func(_ context.Context, order struct{ ID string }) error { log.Println("charge", order.ID); return nil }
 	cfg, err := config.LoadDefaultConfig(context.Background())
 	if err != nil {
 		log.Fatal(err)
@@ -46,13 +46,15 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	log.Print(holdfast.Run(context.Background(), c))
+	if err := holdfast.Run(context.Background(), c); err != nil {
+		log.Fatal(err)
+	}
 }
 
 // The same with idempotency: what is sent, or delivered, twice is charged once. An
 // order is named by the message attribute order-id.
 func Example_idempotency() {
-	charge := func(ctx context.Context, o Order) error { log.Println("charge", o.ID); return nil }
+	charge := func(_ context.Context, order struct{ ID string }) error { log.Println("charge", order.ID); return nil }
 	cfg, err := config.LoadDefaultConfig(context.Background())
 	if err != nil {
 		log.Fatal(err)
@@ -63,7 +65,9 @@ func Example_idempotency() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	log.Print(holdfast.Run(context.Background(), c))
+	if err := holdfast.Run(context.Background(), c); err != nil {
+		log.Fatal(err)
+	}
 }
 
 // New names all that is wrong at once, and calls nothing.

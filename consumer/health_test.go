@@ -514,6 +514,24 @@ func TestPermissions(t *testing.T) {
 			})
 		})
 	}
+	for _, code := range []string{"InvalidSignatureException", "SignatureDoesNotMatch", "IncompleteSignature", "InvalidClientTokenId", "UnrecognizedClientException", "MissingAuthenticationToken"} {
+		t.Run("credentials that are refused with "+code+" end Run at start", func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				srv := sqstest.New(t)
+				q := srv.Queue(t, "orders")
+				srv.Fail("", sqstest.Custom(code, 403, "no"))
+				k, err := consumer.New(srv.SQS(), q.URL, handle(func(context.Context, *holdfast.Message) error { return nil }), consumer.Config{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				began := time.Now()
+				var denied *consumer.AccessError
+				if err := k.Run(context.Background()); !errors.As(err, &denied) || time.Since(began) > 5*time.Second {
+					t.Errorf("Run returns %v after %v, want an AccessError at once", err, time.Since(began))
+				}
+			})
+		})
+	}
 }
 
 // slow is a handler that takes d and is deaf to its context.

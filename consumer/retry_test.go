@@ -2,6 +2,7 @@ package consumer_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -89,6 +90,7 @@ func TestRetry(t *testing.T) {
 	t.Run("backs off by attempt with full jitter within its bounds", backoffBounds)
 	t.Run("backs off on a FIFO queue here, within the same bounds", backoffFIFO)
 	t.Run("comes no sooner than RetryAfter says, by the visibility of a standard queue", retryAfterStandard)
+	t.Run("comes at the end of its 12 hours, and says so, where RetryAfter asks for more than is left of them", retryAfterTooLate)
 	t.Run("comes at once where RetryAfter says 0", retryAfterZero)
 	t.Run("by RetryAfter on the last receive of a standard queue is held here and burns no receive", retryAfterLast)
 	t.Run("by RetryAfter out of bounds is an ordinary error that names it", retryAfterOutOfBounds)
@@ -213,6 +215,37 @@ func retryAfterStandard(t *testing.T) {
 		until(t, 5*time.Minute, "done", empty(q))
 		if got := q.Receives(id); got != len(delays)+1 {
 			t.Errorf("received %d times, want %d", got, len(delays)+1)
+		}
+	})
+}
+
+func retryAfterTooLate(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		srv := sqstest.New(t)
+		q := srv.Queue(t, "orders", sqstest.DLQ(10))
+		q.Send(t, "x")
+		var ended time.Time
+		var told, waited time.Duration
+		start(t, srv, q, handle(func(ctx context.Context, m *holdfast.Message) error {
+			if m.Attempt > 1 {
+				waited = time.Since(ended)
+				return nil
+			}
+			err := nap(ctx, 30*time.Minute)
+			ended = time.Now()
+			return errors.Join(err, holdfast.RetryAfter(12*time.Hour, errTest))
+		}), consumer.Config{Hooks: holdfast.Hooks{Settled: func(e holdfast.SettledEvent) {
+			if e.Outcome == holdfast.Retried {
+				told = e.Delay
+			}
+		}}})
+		time.Sleep(12 * time.Hour)
+		until(t, 10*time.Minute, "done", empty(q))
+		if left := 11*time.Hour + 30*time.Minute; told > left || told < left-time.Minute {
+			t.Errorf("the hook was told of a delay of %v, want what is left of 12 h, %v", told, left)
+		}
+		if waited < told || waited > told+time.Second {
+			t.Errorf("it came back after %v, and told was %v", waited, told)
 		}
 	})
 }

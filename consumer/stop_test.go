@@ -122,7 +122,7 @@ func TestCleanStop(t *testing.T) {
 			}
 		})
 	})
-	t.Run("handlers have the drain, then their contexts end with ErrStopping, and it costs no attempt", func(t *testing.T) {
+	t.Run("handlers have the drain, then their contexts end with ErrStopping, and what they return is no failure", func(t *testing.T) {
 		inBubble(t, func(t *testing.T) {
 			srv := sqstest.New(t)
 			q := srv.Queue(t, "orders", sqstest.DLQ(1)) // one failed attempt would dead-letter

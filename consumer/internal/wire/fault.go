@@ -107,7 +107,8 @@ func codeFault(code string) Fault {
 	code = code[strings.LastIndex(code, ".")+1:]
 	switch code {
 	case "AccessDenied", "AccessDeniedException", "ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId",
-		"UnrecognizedClientException", "SignatureDoesNotMatch", "MissingAuthenticationToken", "OptInRequired",
+		"UnrecognizedClientException", "SignatureDoesNotMatch", "InvalidSignatureException", "IncompleteSignature",
+		"IncompleteSignatureException", "InvalidAccessKeyId", "MissingAuthenticationToken", "OptInRequired",
 		"InvalidSecurityToken", "NotAuthorized", "MissingAuthenticationTokenException", "AuthFailure":
 		return Denied
 	case "NonExistentQueue", "QueueDoesNotExist":
