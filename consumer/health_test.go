@@ -525,8 +525,10 @@ func TestPermissions(t *testing.T) {
 					t.Fatal(err)
 				}
 				began := time.Now()
+				ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+				defer cancel()
 				var denied *consumer.AccessError
-				if err := k.Run(context.Background()); !errors.As(err, &denied) || time.Since(began) > 5*time.Second {
+				if err := k.Run(ctx); !errors.As(err, &denied) || time.Since(began) > 5*time.Second {
 					t.Errorf("Run returns %v after %v, want an AccessError at once", err, time.Since(began))
 				}
 			})
