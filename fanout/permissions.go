@@ -184,6 +184,7 @@ func ConsumePermissions(t Topology, queue string) (string, error) {
 		}
 	}
 	var confirmed []string
+	t = t.withDefaults()
 	for i := range t.Subscriptions {
 		if s := &t.Subscriptions[i]; s.LetIn && s.Queue == queue {
 			confirmed = append(confirmed, s.Topic)

@@ -167,8 +167,9 @@ type DeadLetter struct {
 // Subscription declares that a topic's messages go to a queue.
 type Subscription struct {
 	// Topic is the name of one of Topics, or the ARN of a topic elsewhere, of another
-	// account or region too: the subscription is then made in the topic's region.
-	// There is no default.
+	// account or region too: the subscription is then made in the topic's region. Here
+	// and below, the ARN of something that is declared is the same as its name. There is
+	// no default.
 	Topic string
 	// Queue is the name of one of Queues, or the ARN of a queue elsewhere, whose
 	// policy is then left to its owner and which has to confirm where it is of
@@ -204,8 +205,8 @@ type Undelivered struct {
 	// in billing-eu-west-1-orders-undelivered.
 	Name string
 	// ARN is that of a queue which is there already, with a policy that lets SNS
-	// send; it must be in the account of the topology and in the topic's region.
-	// Default: Name is used.
+	// send; it must be in the account of the topology and in the topic's region. That of
+	// a queue of the topology is the same as its name. Default: Name is used.
 	ARN string
 	// Retention is how long messages are kept there, in whole seconds, 1 min to 14
 	// days. Default: 336h (14 days).
@@ -233,8 +234,8 @@ func suffixed(name, suffix string) string {
 	return base + suffix
 }
 
-// withDefaults fills in what is not set. The lists are copied, what is in them is
-// not written to.
+// withDefaults fills in what is not set, and has what is declared called by its name where
+// it is called by its ARN. The lists are copied, what is in them is not written to.
 func (t Topology) withDefaults() Topology {
 	t.Name = cmp.Or(t.Name, "holdfast")
 	t.Topics = append([]Topic(nil), t.Topics...)
@@ -253,6 +254,7 @@ func (t Topology) withDefaults() Topology {
 			q.DLQ.Retention = cmp.Or(q.DLQ.Retention, 14*day)
 		}
 	}
+	t.callByName()
 	for i := range t.Subscriptions {
 		s := &t.Subscriptions[i]
 		if s.DLQ.Off || s.DLQ.ARN != "" || s.LetIn {
@@ -261,7 +263,49 @@ func (t Topology) withDefaults() Topology {
 		s.DLQ.Name = cmp.Or(s.DLQ.Name, t.undeliveredName(s))
 		s.DLQ.Retention = cmp.Or(s.DLQ.Retention, 14*day)
 	}
+	t.callMadeByName()
 	return t
+}
+
+// callByName puts names in place of the ARNs of what Topics and Queues make: it is one
+// thing, with one policy, however it is called.
+func (t *Topology) callByName() {
+	own := map[string]string{}
+	for i := range t.Topics {
+		own[t.at("sns", t.Topics[i].Name).String()] = t.Topics[i].Name
+	}
+	for i := range t.Queues {
+		q := &t.Queues[i]
+		own[t.at("sqs", q.Name).String()] = q.Name
+		if !q.DLQ.Off {
+			own[t.at("sqs", q.DLQ.Name).String()] = q.DLQ.Name
+		}
+	}
+	for i := range t.Subscriptions {
+		s := &t.Subscriptions[i]
+		s.Topic, s.Queue = cmp.Or(own[s.Topic], s.Topic), cmp.Or(own[s.Queue], s.Queue)
+		if name := own[s.DLQ.ARN]; name != "" && s.DLQ.Name == "" {
+			s.DLQ.Name, s.DLQ.ARN = name, ""
+		}
+	}
+}
+
+// callMadeByName does the same for dead-letter queues that are made with a subscription:
+// another one that has the ARN of such a queue shares it.
+func (t *Topology) callMadeByName() {
+	made := map[string]Undelivered{}
+	for i := range t.Subscriptions {
+		if s := &t.Subscriptions[i]; s.DLQ.Name != "" && s.DLQ.ARN == "" {
+			made[t.undelivered(s).String()] = s.DLQ
+		}
+	}
+	for i := range t.Subscriptions {
+		if d := &t.Subscriptions[i].DLQ; d.Name == "" {
+			if shared, is := made[d.ARN]; is {
+				*d = shared
+			}
+		}
+	}
 }
 
 // arn is an Amazon Resource Name in its parts.
