@@ -26,7 +26,7 @@ func everyKind() fanout.Topology {
 		"ArchivePolicy": `{"MessageRetentionPeriod":"30"}`, "FifoThroughputScope": "MessageGroup",
 	}})
 	topology.Queues[0].KMSKey, topology.Queues[0].KMSReuse = "alias/billing", time.Hour
-	topology.Queues[1].Delay, topology.Queues[1].ReceiveWait, topology.Queues[1].MaxMessageSize = time.Minute, 20*time.Second, 1024
+	topology.Queues[1].Delay, topology.Queues[1].ReceiveWait, topology.Queues[1].MaxMessageSize = time.Minute, 20*time.Second, 600<<10
 	topology.Queues[2].AllowRedriveFrom, topology.Queues[2].DLQ = []string{"*"}, fanout.DeadLetter{Off: true}
 	topology.Queues = append(topology.Queues, fanout.Queue{Name: "steps.fifo", HighThroughput: true})
 	topology.Subscriptions[0].Filter, topology.Subscriptions[0].OnBody = fanout.Filter{}.In("a", fanout.Where("b", fanout.Between(1, 2))), true
@@ -157,9 +157,9 @@ func TestCloudFormationHasAllOfTheTopology(t *testing.T) {
 		t.Errorf("%v, want %s", err, refusal)
 	}
 	topology := shop()
-	topology.Topics[0].MaxMessageSize, topology.Topics[0].Attributes = 1<<20, map[string]string{"DeliveryPolicy": "{}"}
+	topology.Topics[0].MaxMessageSize, topology.Topics[0].Attributes = 1024, map[string]string{"DeliveryPolicy": "{}"}
 	want := "fanout: Topics[0].Attributes[DeliveryPolicy] is \"{}\"; it must be left out: CloudFormation has no property for it\n" +
-		"fanout: Topics[0].Attributes[MaximumMessageSize] is \"1048576\"; it must be left out: CloudFormation has no property for it"
+		"fanout: Topics[0].Attributes[MaximumMessageSize] is \"1024\"; it must be left out: CloudFormation has no property for it"
 	if _, err := fanout.CloudFormation(topology); err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}

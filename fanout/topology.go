@@ -84,8 +84,8 @@ type Topic struct {
 	// SNS itself does where none is named.
 	KMSKey string
 	// MaxMessageSize is the most bytes of body and attributes, 1 KiB to 1 MiB. Above
-	// 256 KiB a topic takes at most 100 subscriptions. Default: left as it is, 256 KiB
-	// on a new topic.
+	// 256 KiB a topic takes at most 100 subscriptions, and above 510 KiB only such as are
+	// Raw. Default: left as it is, 256 KiB on a new topic; Validate takes it for that.
 	MaxMessageSize int
 	// Attributes are other attributes of the SNS API, as in
 	// {"DisplayName": "Orders", "SignatureVersion": "2"}. Default: left as they are.
@@ -115,8 +115,9 @@ type Queue struct {
 	// ReceiveWait is the long poll of receives that ask for none, in whole seconds, 1 s
 	// to 20 s. Package consumer asks for its own. Default: left as it is.
 	ReceiveWait time.Duration
-	// MaxMessageSize is the most bytes of body and attributes, 1 KiB to 1 MiB.
-	// Default: left as it is, 1 MiB on a new queue.
+	// MaxMessageSize is the most bytes of body and attributes, 1 KiB to 1 MiB, and not
+	// below what its topics deliver: what they take, and where that is not Raw twice as
+	// much and 4 KiB. Default: left as it is, 1 MiB on a new queue.
 	MaxMessageSize int
 
 	// ContentBasedDeduplication makes the deduplication id of a message from its

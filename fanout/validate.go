@@ -1,6 +1,7 @@
 package fanout
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -41,12 +42,15 @@ const (
 	maxTags       = 50
 	minSize       = 1 << 10
 	maxSize       = 1 << 20
-	largeSize     = 256 << 10 // of a topic with more than maxLargeSubs subscriptions
+	largeSize     = 256 << 10 // of a topic with more than maxLargeSubs subscriptions, and of a new one
 	maxLargeSubs  = 100
 	maxRedriveARN = 10
 
 	maxFiltersOfTopic = 200
 	maxRawAttributes  = 10 // of a message on a queue
+	// envelopeBytes is more than SNS's envelope has beside the message: the names of the
+	// topic and the subscription, a subject, a signature, two URLs.
+	envelopeBytes = 4 << 10
 )
 
 var (
@@ -324,6 +328,32 @@ func (v *validator) subscription(i int) {
 	}
 	if !s.LetIn {
 		v.undelivered(field+".DLQ", s, topicARN)
+	}
+	if topic != nil {
+		v.sizes(field, s, topic)
+	}
+}
+
+// sizes finds queues that refuse what the topic takes: SNS does not try again, and the
+// dead-letter queue of the subscription gets it in the same form. In the envelope a quote,
+// a backslash and the end of a line become two bytes each.
+func (v *validator) sizes(field string, s *Subscription, topic *Topic) {
+	size := cmp.Or(topic.MaxMessageSize, largeSize)
+	if size < minSize || size > maxSize {
+		return
+	}
+	if !s.Raw {
+		if size = 2*size + envelopeBytes; size > maxSize {
+			v.bad(field+".Raw", false, "true where MaxMessageSize of %s is above %d: in SNS's envelope a message may become twice as large, and a queue takes %d",
+				topic.Name, (maxSize-envelopeBytes)/2, maxSize)
+			return
+		}
+	}
+	for i := range v.t.Queues {
+		q := &v.t.Queues[i]
+		if (q.Name == s.Queue || q.Name == s.DLQ.Name) && q.MaxMessageSize != 0 && q.MaxMessageSize < size {
+			v.bad(fmt.Sprintf("Queues[%d].MaxMessageSize", i), q.MaxMessageSize, "at least %d: %s delivers messages of that size, by %s", size, topic.Name, field)
+		}
 	}
 }
 

@@ -92,8 +92,8 @@ func TestValidationSaysFieldValueAndBound(t *testing.T) {
 			[]string{`Topics[0].Attributes[SignatureVersion] is "3"; it must be 1 or 2`}},
 		"two topics of one name": {func(t *top) { t.Topics = append(t.Topics, t.Topics[0]) },
 			[]string{`Topics[1].Name is "orders"; it must be another name than that of Topics[0].Name`}},
-		"many subscriptions of a topic with large messages": {func(t *top) { *t = wide(101); t.Topics[0].MaxMessageSize = 1 << 20 },
-			[]string{`Topics[0].MaxMessageSize is 1048576; it must be at most 262144 with 101 subscriptions; more needs at most 100`}},
+		"many subscriptions of a topic with large messages": {func(t *top) { *t = wide(101); t.Topics[0].MaxMessageSize = 300 << 10 },
+			[]string{`Topics[0].MaxMessageSize is 307200; it must be at most 262144 with 101 subscriptions; more needs at most 100`}},
 		"many filter policies": {func(t *top) {
 			*t = wide(201)
 			for i := range t.Subscriptions {
