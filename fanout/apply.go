@@ -2,6 +2,7 @@ package fanout
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -13,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/holdfast-go/holdfast/internal/filterpolicy"
+	"github.com/holdfast-go/holdfast/internal/policydoc"
 )
 
 // Apply makes what there is what the topology says, and returns the difference that
@@ -29,8 +31,11 @@ import (
 // does what is left, and waits for what is left of the time that policies take. With
 // an error it returns the difference it was about to make too. Errors are those of
 // Plan, *MissingError, *HeldError and *PolicyError. Two that run at once for one
-// topology do no harm; for two topologies that share a queue one may overwrite the
-// statement of the other, and a second run mends it.
+// topology do no harm. A policy is read again right before it is set, so what others
+// write to it meanwhile stays, but for what they write between these two calls, or so
+// shortly before that SQS does not show it yet: SQS cannot set a policy only where it is
+// unchanged. So two topologies that share a queue should not be applied at the same moment;
+// where one overwrote the statement of the other, a second run mends it.
 func Apply(ctx context.Context, c Clients, t Topology, cfg Config) (*Diff, error) {
 	e, err := newEngine(c, t, cfg)
 	if err != nil {
@@ -192,6 +197,72 @@ func (e *engine) setQueue(ctx context.Context, queue arn, url string, set map[st
 		_, err := e.client.SQS.SetQueueAttributes(ctx, &sqs.SetQueueAttributesInput{QueueUrl: &url, Attributes: set}, queueIn(queue))
 		return err
 	})
+}
+
+// written is what a run has done to the policy of a queue.
+type written struct {
+	policy  string
+	dropped []string // Sids
+}
+
+// setPolicy gives a queue the statements that are declared for it and takes drop out, in
+// the policy that it has now: others may have written to it since have was read. What SQS
+// answers may be older than what it answered before, or than what this run wrote; then that
+// counts. Between this and the call that sets it nobody can be kept from writing.
+func (e *engine) setPolicy(ctx context.Context, queue arn, have *haveQueue, drop ...string) error {
+	now := &haveQueue{url: have.url}
+	if err := e.readAttributes(ctx, queue, now); err != nil {
+		return err
+	}
+	if now.modified().Before(have.modified()) {
+		now = have
+	}
+	e.mu.Lock()
+	last, again := e.written[queue]
+	e.mu.Unlock()
+	doc, stale, err := e.edited(queue, now.attrs[attrPolicy], last.dropped)
+	if err == nil && again && stale {
+		doc, _, err = e.edited(queue, last.policy, nil)
+	}
+	if err != nil {
+		return err
+	}
+	for _, sid := range drop {
+		doc.Drop(sid)
+	}
+	text := doc.Text()
+	if n := len(doc.Statements()); len(drop) == 0 && (len(text) > maxPolicyBytes || n > maxStatements) {
+		return &PolicyError{Queue: queue.String(), Bytes: len(text), Statements: n}
+	}
+	if err := e.setQueue(ctx, queue, have.url, map[string]string{attrPolicy: text}); err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.written[queue] = written{text, append(last.dropped, drop...)}
+	return nil
+}
+
+// edited is a queue's policy with what is declared and without what was dropped, and
+// whether it was not so before.
+func (e *engine) edited(queue arn, policy string, dropped []string) (doc policydoc.Doc, changed bool, err error) {
+	if doc, err = policydoc.Read(policy); err != nil {
+		return doc, false, fmt.Errorf("fanout: the policy of %s: %w", queue, err)
+	}
+	if w := e.want.queue(queue); w != nil {
+		for i := range w.statements {
+			s := &w.statements[i]
+			if from := doc.Find(s.Sid); from == "" || !policydoc.Same(from, s.text()) {
+				changed = true
+				doc.Put(s.Sid, s.text())
+			}
+		}
+	}
+	for _, sid := range dropped {
+		changed = changed || doc.Find(sid) != ""
+		doc.Drop(sid)
+	}
+	return doc, changed, nil
 }
 
 func (e *engine) tagQueue(ctx context.Context, queue arn, url string, tags map[string]string) error {

@@ -47,7 +47,7 @@ func (c *cutClients) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	c.mu.Lock()
-	c.reads = append(c.reads, reads(r.Header.Get("X-Amz-Target"), string(body)))
+	c.reads = append(c.reads, reads(actionOf(r.Header.Get("X-Amz-Target"), string(body))))
 	n := len(c.reads)
 	c.mu.Unlock()
 	switch {
@@ -61,13 +61,18 @@ func (c *cutClients) RoundTrip(r *http.Request) (*http.Response, error) {
 	return nil, errDied
 }
 
-// reads tells whether a call changes nothing: of SQS by its target, of SNS by its form.
-func reads(target, form string) bool {
+// reads tells whether a call changes nothing.
+func reads(action string) bool {
+	return strings.HasPrefix(action, "Get") || strings.HasPrefix(action, "List")
+}
+
+// actionOf is what a call is: of SQS by its target, of SNS by its form.
+func actionOf(target, form string) string {
 	_, action, ofSQS := strings.Cut(target, ".")
 	if values, err := url.ParseQuery(form); err == nil && !ofSQS {
 		action = values.Get("Action")
 	}
-	return strings.HasPrefix(action, "Get") || strings.HasPrefix(action, "List")
+	return action
 }
 
 func (c *cutClients) clients(srv *sqstest.Server) fanout.Clients {

@@ -86,6 +86,9 @@ type engine struct {
 	cfg    Config
 	want   *desired
 	calls  *calls
+
+	mu      sync.Mutex // guards written
+	written map[arn]written
 }
 
 // topicIn has a call of SNS made in the region of a topic.

@@ -134,7 +134,7 @@ func newEngine(c Clients, t Topology, cfg Config) (*engine, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	return &engine{client: c, cfg: cfg, want: want, calls: newCalls(cfg)}, nil
+	return &engine{client: c, cfg: cfg, want: want, calls: newCalls(cfg), written: map[arn]written{}}, nil
 }
 
 // Plan reads what there is and returns how it differs from the topology, without
@@ -261,7 +261,8 @@ func (e *MissingError) Error() string {
 }
 
 // PolicyError says that a queue's policy would be larger than SQS takes. Plan and
-// Apply return it; nothing was changed.
+// Apply return it before anything is changed; Apply also in between, where others made
+// the policy larger meanwhile, and that queue's policy is then as they left it.
 type PolicyError struct {
 	// Queue is the ARN.
 	Queue string

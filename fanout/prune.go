@@ -140,7 +140,7 @@ func (d *differ) pruneStatement(c Change, queue arn, entry string) error {
 		return nil
 	}
 	c.Resource, c.Name = "statement", queue.name+"#"+sid
-	// Statements of one queue go one after the other, each from what is there then.
+	// Statements of one queue go one after the other, each from what was left.
 	level := 0
 	for i := range d.steps {
 		if s := &d.steps[i]; s.phase == dropStatements && s.queue == queue {
@@ -148,7 +148,7 @@ func (d *differ) pruneStatement(c Change, queue arn, entry string) error {
 		}
 	}
 	d.add(step{phase: dropStatements, level: level, queue: queue, changes: []Change{c}, run: func(ctx context.Context) error {
-		return d.e.dropStatement(ctx, queue, q.url, sid)
+		return d.e.setPolicy(ctx, queue, q, sid)
 	}})
 	return nil
 }
@@ -161,19 +161,6 @@ func (e *engine) unsubscribe(ctx context.Context, topic arn, subscription string
 		}
 		return err
 	})
-}
-
-func (e *engine) dropStatement(ctx context.Context, queue arn, url, sid string) error {
-	q := &haveQueue{url: url}
-	if err := e.readAttributes(ctx, queue, q); err != nil {
-		return err
-	}
-	doc, err := policydoc.Read(q.attrs[attrPolicy])
-	if err != nil {
-		return fmt.Errorf("fanout: the policy of %s: %w", queue, err)
-	}
-	doc.Drop(sid)
-	return e.setQueue(ctx, queue, url, map[string]string{attrPolicy: doc.Text()})
 }
 
 func (e *engine) deleteTopic(ctx context.Context, a arn) error {

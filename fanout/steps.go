@@ -179,7 +179,7 @@ func (d *differ) queue(w *wantQueue) error {
 	if len(changes) > 0 {
 		d.add(step{phase: makeQueues, level: level, changes: changes, run: func(ctx context.Context) error { return d.e.setQueue(ctx, w.arn, have.url, set) }})
 	}
-	policy, statements, err := d.merge(w, have.attrs[attrPolicy])
+	_, statements, err := d.merge(w, have.attrs[attrPolicy])
 	if err != nil {
 		return err
 	}
@@ -191,7 +191,7 @@ func (d *differ) queue(w *wantQueue) error {
 	}
 	if len(statements) > 0 {
 		d.add(step{phase: setPolicies, queue: w.arn, changes: statements, run: func(ctx context.Context) error {
-			return d.e.setQueue(ctx, w.arn, have.url, map[string]string{attrPolicy: policy})
+			return d.e.setPolicy(ctx, w.arn, have)
 		}})
 	}
 	d.tags(base, w.tags, have.tags, func(ctx context.Context, tags map[string]string) error {
