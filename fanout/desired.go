@@ -23,6 +23,7 @@ type desired struct {
 	topics []wantTopic
 	queues []wantQueue
 	subs   []wantSub
+	used   map[arn]string // topics and queues of others that subscriptions are about, with the field
 }
 
 type wantTopic struct {
@@ -74,7 +75,7 @@ const (
 // compile makes the desired state of a topology that is valid and has its
 // defaults.
 func compile(t Topology) *desired {
-	d := &desired{}
+	d := &desired{used: map[arn]string{}}
 	for i := range t.Topics {
 		d.topics = append(d.topics, t.wantTopic(&t.Topics[i]))
 	}
@@ -99,7 +100,7 @@ func compile(t Topology) *desired {
 		d.queues = append(d.queues, t.newQueue(t.Queues[i], false))
 	}
 	for i := range t.Subscriptions {
-		d.subscribe(&t, &t.Subscriptions[i])
+		d.subscribe(&t, i)
 	}
 	d.mark(&t)
 	return d
@@ -227,7 +228,8 @@ func (t Topology) tagsWith(own map[string]string) map[string]string {
 }
 
 // subscribe adds a subscription, and the statements that it needs.
-func (d *desired) subscribe(t *Topology, s *Subscription) {
+func (d *desired) subscribe(t *Topology, i int) {
+	s := &t.Subscriptions[i]
 	w := wantSub{raw: s.Raw, filter: s.Filter.JSON()}
 	var elsewhere bool
 	if w.topic, elsewhere = parseARN(s.Topic); !elsewhere {
@@ -235,6 +237,12 @@ func (d *desired) subscribe(t *Topology, s *Subscription) {
 	}
 	if w.queue, elsewhere = parseARN(s.Queue); !elsewhere {
 		w.queue, w.ownQueue = t.at("sqs", s.Queue), true
+	}
+	dlq, _ := parseARN(s.DLQ.ARN)
+	for field, a := range map[string]arn{"Topic": w.topic, "Queue": w.queue, "DLQ.ARN": dlq} {
+		if d.used[a] == "" {
+			d.used[a] = fmt.Sprintf("Subscriptions[%d].%s", i, field)
+		}
 	}
 	if s.LetIn {
 		d.permit(w.topic, d.queue(w.queue))

@@ -63,7 +63,8 @@ type Config struct {
 	ExistingOnly bool
 	// Prune names what Apply deletes: ARNs of topics, queues and subscriptions, and
 	// statements of queue policies as the queue's ARN, # and the Sid. What the
-	// topology declares cannot be named. Default: nothing is deleted.
+	// topology declares cannot be named, nor what its subscriptions use of others.
+	// Default: nothing is deleted.
 	Prune []string
 	// PruneMessages lets Prune delete queues that hold messages, and these with them.
 	// Default: false; Apply refuses.
@@ -111,6 +112,8 @@ func (c Config) validate(want *desired) error {
 			bad(field, p, "the ARN of a queue, topic or subscription, or that of a queue with # and a Sid")
 		case want != nil && want.declares(a, kind, p):
 			bad(field, p, "something that the topology does not declare")
+		case want != nil && want.uses(a, kind, p) != "":
+			bad(field, p, "something that the topology does not use: "+want.uses(a, kind, p))
 		}
 	}
 	return errors.Join(errs...)

@@ -83,6 +83,25 @@ func (d *desired) declares(a arn, kind pruneKind, entry string) bool {
 	return false
 }
 
+// uses names the field of a subscription that needs what an entry of Prune names, though it
+// is of others: without it messages would be lost. "" for none.
+func (d *desired) uses(a arn, kind pruneKind, entry string) string {
+	field := d.used[a]
+	switch kind {
+	case pruneTopic, pruneQueue:
+		if field != "" {
+			return "it is " + field
+		}
+	case pruneStatement:
+		_, sid, _ := strings.Cut(entry, "#")
+		if slices.ContainsFunc(d.subs, func(w wantSub) bool { return (w.queue == a || w.dlq == a.String()) && sidOf(w.topic) == sid }) {
+			return "it lets SNS into " + field
+		}
+	case pruneNothing, pruneSubscription:
+	}
+	return ""
+}
+
 // prune adds the deletion of an entry, where there is something to delete.
 func (d *differ) prune(entry string) error {
 	a, kind := pruned(entry)

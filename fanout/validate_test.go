@@ -282,6 +282,7 @@ func rename(t *fanout.Topology, topic string) {
 func TestConfigSaysFieldValueAndBound(t *testing.T) {
 	t.Parallel()
 	const orders = "arn:aws:sns:us-east-1:000000000000:orders"
+	const theirQueue, lost = "arn:aws:sqs:eu-west-1:111111111111:theirs", "arn:aws:sqs:us-east-1:000000000000:lost"
 	for name, tt := range map[string]struct {
 		cfg  fanout.Config
 		want []string
@@ -295,10 +296,21 @@ func TestConfigSaysFieldValueAndBound(t *testing.T) {
 			`Config.Prune[0] is "` + orders + `"; it must be something that the topology does not declare`,
 			`Config.Prune[1] is "arn:aws:sqs:us-east-1:000000000000:billing-dlq"; it must be something that the topology does not declare`,
 			`Config.Prune[2] is "` + orders + `#x"; it must be the ARN of a queue, topic or subscription, or that of a queue with # and a Sid`}},
+		"prune of what subscriptions use": {fanout.Config{Prune: []string{elsewhere, theirQueue, lost, theirsARN, lost + "#theirs", lost + "#HoldfastFromorders6faff4eb"}}, []string{
+			`Config.Prune[0] is "` + elsewhere + `"; it must be something that the topology does not use: it is Subscriptions[3].Topic`,
+			`Config.Prune[1] is "` + theirQueue + `"; it must be something that the topology does not use: it is Subscriptions[4].Queue`,
+			`Config.Prune[2] is "` + lost + `"; it must be something that the topology does not use: it is Subscriptions[4].DLQ.ARN`,
+			`Config.Prune[3] is "` + theirsARN + `"; it must be something that the topology does not use: it is Subscriptions[5].Topic`,
+			`Config.Prune[5] is "` + lost + `#HoldfastFromorders6faff4eb"; it must be something that the topology does not use: it lets SNS into Subscriptions[4].DLQ.ARN`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := fanout.Plan(t.Context(), fanout.Clients{}, shop(), tt.cfg)
+			topology := shop()
+			topology.Subscriptions = append(topology.Subscriptions,
+				fanout.Subscription{Topic: elsewhere, Queue: "billing"},
+				fanout.Subscription{Topic: "orders", Queue: theirQueue, DLQ: fanout.Undelivered{ARN: lost}},
+				fanout.Subscription{Topic: theirsARN, Queue: "billing", LetIn: true})
+			_, err := fanout.Plan(t.Context(), fanout.Clients{}, topology, tt.cfg)
 			if err == nil {
 				t.Fatal("no error")
 			}
