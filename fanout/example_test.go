@@ -250,6 +250,12 @@ func ExampleConsumePermissions() {
 	// <nil>
 }
 
+func ExampleSendPermissions() {
+	fmt.Println(allowed(fanout.SendPermissions(exampleShop, "billing")))
+	// Output:
+	// sqs:GetQueueUrl sqs:SendMessage
+}
+
 func ExampleProducePermissions() {
 	fmt.Println(allowed(fanout.ProducePermissions(exampleShop)))
 	// Output:

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -194,20 +195,47 @@ func ConsumePermissions(t Topology, queue string) (string, error) {
 	return iamText(append(all, t.keys(keys, "sqs")...)), nil
 }
 
-// ProducePermissions is the least IAM policy, as JSON, for publishing to the
-// topology's topics. Where keys of KMS encrypt these, it may use them for SNS.
+// ProducePermissions is the least IAM policy, as JSON, for package producer with its
+// defaults, publishing to the topology's topics. How much a topic takes may be read where
+// MaxMessageSize says something else than 256 KiB, for which producers take it otherwise.
+// Where keys of KMS encrypt these topics, it may use them for SNS.
 func ProducePermissions(t Topology) (string, error) {
 	want, err := compileChecked(t, Config{})
 	if err != nil {
 		return "", err
 	}
 	_, topics, _ := want.arns()
-	var keys []string
+	var keys, sized []string
 	for i := range want.topics {
-		keys = append(keys, want.topics[i].attrs[attrKMSKey])
+		w := &want.topics[i]
+		keys = append(keys, w.attrs[attrKMSKey])
+		if size := w.attrs[attrMaxMessageSize]; size != "" && size != strconv.Itoa(largeSize) {
+			sized = append(sized, w.arn.String())
+		}
 	}
-	all := append([]iamStatement{allow("Publish", []string{"sns:Publish"}, topics)}, t.keys(keys, "sns")...)
-	return iamText(all), nil
+	all := []iamStatement{allow("Publish", []string{"sns:Publish"}, topics), allow("ReadSizes", []string{"sns:GetTopicAttributes"}, sized)}
+	return iamText(append(all, t.keys(keys, "sns")...)), nil
+}
+
+// SendPermissions is the least IAM policy, as JSON, for package producer with its defaults,
+// sending to one of the topology's queues by its name. How much it takes may be read where
+// MaxMessageSize says less than the 1 MiB for which producers take it otherwise. Where a
+// key of KMS encrypts the queue, it may use it for SQS.
+func SendPermissions(t Topology, queue string) (string, error) {
+	want, err := compileChecked(t, Config{})
+	if err != nil {
+		return "", err
+	}
+	q := want.queue(t.at("sqs", queue))
+	if q == nil {
+		return "", &ConfigError{"queue", queue, "the name of a queue of the topology"}
+	}
+	actions := []string{"sqs:GetQueueUrl", "sqs:SendMessage"}
+	if size := q.attrs[attrMaxMessageSize]; size != "" && size != strconv.Itoa(maxSize) {
+		actions = append(actions, "sqs:GetQueueAttributes")
+	}
+	all := []iamStatement{allow("Send", actions, []string{q.arn.String()})}
+	return iamText(append(all, t.keys([]string{q.attrs[attrKMSKey]}, "sqs")...)), nil
 }
 
 func compileChecked(t Topology, cfg Config) (*desired, error) {

@@ -19,6 +19,7 @@ import (
 	"github.com/holdfast-go/holdfast"
 	"github.com/holdfast-go/holdfast/consumer"
 	"github.com/holdfast-go/holdfast/fanout"
+	"github.com/holdfast-go/holdfast/producer"
 	"github.com/holdfast-go/holdfast/sqstest"
 )
 
@@ -101,7 +102,8 @@ func TestPermissionsAreLeast(t *testing.T) {
 	t.Run("for applying", applyPermissions)
 	t.Run("for applying to what exists", existingPermissions)
 	t.Run("for consuming", consumePermissions)
-	t.Run("for producing", producePermissions)
+	t.Run("for producing to topics", producePermissions)
+	t.Run("for producing to a queue", sendPermissions)
 	t.Run("for verifying", verifyPermissions)
 }
 
@@ -248,19 +250,73 @@ func consumePermissions(t *testing.T) {
 	})
 }
 
+// producers is a topology with targets of every size that producers have to know of.
+func producers() fanout.Topology {
+	topology := rawShop()
+	topology.Topics[0].MaxMessageSize = 1 << 20
+	topology.Topics = append(topology.Topics, fanout.Topic{Name: "returns"}, fanout.Topic{Name: "ticks", MaxMessageSize: 1 << 10})
+	topology.Queues = append(topology.Queues, fanout.Queue{Name: "jobs", MaxMessageSize: 100 << 10})
+	return topology
+}
+
+// offload is claim check enough for a test.
+type offload struct{}
+
+func (offload) Offload(_ context.Context, m *holdfast.Message) error {
+	m.Body = "elsewhere"
+	return nil
+}
+
+// produce sends a message of so many bytes as package producer does with its defaults. One
+// that the target does not take goes elsewhere, where the producer knows that.
+func produce(t *testing.T, client any, target string, size int) error {
+	t.Helper()
+	p, err := producer.New(client, target, producer.Config{Offload: offload{}, Timeout: 10 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close(context.Background())
+	return p.Send(t.Context(), producer.Message{Body: strings.Repeat("x", size)})
+}
+
 func producePermissions(t *testing.T) {
 	t.Parallel()
 	leastFor(t, func(srv *sqstest.Server) string {
-		srv.Topic(t, "orders")
-		text, err := fanout.ProducePermissions(shop())
+		apply(t, srv, producers(), fanout.Config{PolicySpread: -1})
+		text, err := fanout.ProducePermissions(producers())
 		if err != nil {
 			t.Fatal(err)
 		}
 		return text
 	}, func(t *testing.T, srv *sqstest.Server) error {
-		_, err := least(srv).SNS.Publish(t.Context(), &sns.PublishInput{TopicArn: aws.String(ordersARN), Message: aws.String("x")})
+		err := errors.Join(
+			produce(t, least(srv).SNS, ordersARN, 500_000),
+			produce(t, least(srv).SNS, srv.Topic(t, "returns").ARN, 200_000),
+			produce(t, least(srv).SNS, srv.Topic(t, "ticks").ARN, 2000))
+		for _, m := range srv.Queue(t, "billing").Messages() {
+			if len(m.Body) != 500_000 {
+				err = errors.Join(err, fmt.Errorf("the producer thinks that orders does not take 500,000 bytes, and sends %d", len(m.Body)))
+			}
+		}
 		return err
 	})
+}
+
+func sendPermissions(t *testing.T) {
+	t.Parallel()
+	for queue, size := range map[string]int{"jobs": 200 << 10, "billing": 1 << 20} {
+		t.Run(queue, func(t *testing.T) {
+			t.Parallel()
+			leastFor(t, func(srv *sqstest.Server) string {
+				apply(t, srv, producers(), fanout.Config{PolicySpread: -1})
+				text, err := fanout.SendPermissions(producers(), queue)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return text
+			}, func(t *testing.T, srv *sqstest.Server) error { return produce(t, least(srv).SQS, queue, size) })
+		})
+	}
 }
 
 // TestPermissionsForKeys looks at the text only: no server here has keys.
@@ -280,6 +336,8 @@ func TestPermissionsForKeys(t *testing.T) {
 			[]string{"arn:aws:kms:us-east-1:000000000000:key/*", `"kms:ResourceAliases"`, "alias/queues", "sqs.us-east-1.amazonaws.com"}},
 		{func() (string, error) { return fanout.ConsumePermissions(topology, "shipping") },
 			[]string{"arn:aws:kms:us-east-1:111111111111:key/9876", `"kms:Decrypt"`}},
+		{func() (string, error) { return fanout.SendPermissions(topology, "shipping") },
+			[]string{"arn:aws:kms:us-east-1:111111111111:key/9876", `"kms:GenerateDataKey"`, "sqs.us-east-1.amazonaws.com"}},
 	} {
 		text, err := tt.print()
 		if err != nil {
@@ -292,6 +350,9 @@ func TestPermissionsForKeys(t *testing.T) {
 		}
 	}
 	if _, err := fanout.ConsumePermissions(topology, "none"); err == nil || err.Error() != `fanout: queue is "none"; it must be the name of a queue of the topology` {
+		t.Errorf("%v", err)
+	}
+	if _, err := fanout.SendPermissions(topology, "none"); err == nil || err.Error() != `fanout: queue is "none"; it must be the name of a queue of the topology` {
 		t.Errorf("%v", err)
 	}
 	topology.Account = ""

@@ -23,8 +23,8 @@
 // Config.Prune names it.
 //
 // Those who do not let a program create things print what it would need:
-// PlanPermissions, ApplyPermissions, ConsumePermissions and ProducePermissions are
-// IAM policies, CloudFormation is the whole topology as a template, and
+// PlanPermissions, ApplyPermissions, ConsumePermissions, ProducePermissions and
+// SendPermissions are IAM policies, CloudFormation is the whole topology as a template, and
 // Config.ExistingOnly creates nothing.
 //
 // docs/fanout.md tells how fanning out goes wrong, and what this package does about
