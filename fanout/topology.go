@@ -153,7 +153,8 @@ type DeadLetter struct {
 	// ends. Default: false.
 	Off bool
 	// Name is that of the dead-letter queue, which is made with its queue. A name
-	// that is declared in Queues stands for that one. Two queues may share one.
+	// that is declared in Queues stands for that one, whose AllowRedriveFrom then has
+	// this queue where it is set. Two queues may share one.
 	// Default: the queue's with -dlq behind it, before .fifo.
 	Name string
 	// MaxReceives is how often a message is received before it is dead-lettered, 1 to

@@ -237,6 +237,9 @@ func (v *validator) deadLetter(field string, q *Queue) {
 		v.name(field+".Name", d.Name, maxQueueName)
 		v.seconds(field+".Retention", d.Retention, time.Minute, 14*day)
 	}
+	if other != nil && !letsIn(other, q) {
+		v.bad(field+".Name", d.Name, "a queue whose AllowRedriveFrom has %s, and that of %s has %s", q.Name, d.Name, orNone(strings.Join(other.AllowRedriveFrom, ", ")))
+	}
 	if v.circular(q) {
 		v.bad(field+".Name", d.Name, "a queue whose dead letters do not come back to %s", q.Name)
 	}
@@ -249,6 +252,12 @@ func (v *validator) deadLetter(field string, q *Queue) {
 	if retention < q.Retention {
 		v.bad(field+".Retention", retention, "at least the queue's Retention (%v): a message keeps the time it was sent and would vanish there", q.Retention)
 	}
+}
+
+// letsIn tells whether a queue may be the dead-letter queue of another; SQS refuses to
+// make that one otherwise.
+func letsIn(dead, source *Queue) bool {
+	return dead.AllowRedriveFrom == nil || slices.ContainsFunc(dead.AllowRedriveFrom, func(from string) bool { return from == "*" || nameOf(from) == source.Name })
 }
 
 // circular tells whether a queue's dead letters end in the queue.

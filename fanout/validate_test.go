@@ -140,6 +140,19 @@ func TestValidationSaysFieldValueAndBound(t *testing.T) {
 			[]string{`Queues[0].DLQ.Retention is 24h0m0s; it must be at least the queue's Retention (96h0m0s): a message keeps the time it was sent and would vanish there`}},
 		"declared DLQ that forgets before its source": {func(t *top) { t.Queues[0].DLQ.Name, t.Queues[2].Retention = "audit", time.Hour },
 			[]string{`Queues[0].DLQ.Retention is 1h0m0s; it must be at least the queue's Retention (96h0m0s): a message keeps the time it was sent and would vanish there`}},
+		"DLQ that takes nobody's dead letters": {func(t *top) { t.Queues[0].DLQ.Name, t.Queues[2].AllowRedriveFrom = "audit", []string{"-"} },
+			[]string{`Queues[0].DLQ.Name is "audit"; it must be a queue whose AllowRedriveFrom has billing, and that of audit has -`}},
+		"DLQ that takes those of others": {func(t *top) { t.Queues[0].DLQ.Name, t.Queues[2].AllowRedriveFrom = "audit", []string{"shipping"} },
+			[]string{`Queues[0].DLQ.Name is "audit"; it must be a queue whose AllowRedriveFrom has billing, and that of audit has shipping`}},
+		"DLQ with an empty list": {func(t *top) { t.Queues[0].DLQ.Name, t.Queues[2].AllowRedriveFrom = "audit", []string{} },
+			[]string{`Queues[0].DLQ.Name is "audit"; it must be a queue whose AllowRedriveFrom has billing, and that of audit has none`}},
+		"DLQ that takes dead letters by name, by ARN and of all": {func(t *top) {
+			for i := range 3 {
+				t.Queues[i].DLQ.Name = fmt.Sprint("dead", i)
+				allow := []string{t.Queues[i].Name, "arn:aws:sqs:us-east-1:000000000000:" + t.Queues[i].Name, "*"}[i]
+				t.Queues = append(t.Queues, fanout.Queue{Name: t.Queues[i].DLQ.Name, AllowRedriveFrom: []string{allow}})
+			}
+		}, nil},
 		"two queues of one name": {func(t *top) {
 			t.Queues = append(t.Queues, fanout.Queue{Name: "billing", DLQ: fanout.DeadLetter{Off: true}})
 		},
