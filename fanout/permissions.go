@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/holdfast-go/holdfast/internal/partition"
 )
 
 const (
@@ -298,7 +300,7 @@ func (d *desired) reading(cfg Config) []iamStatement {
 func (t Topology) keys(names []string, service string) []iamStatement {
 	var arns, aliases []string
 	for _, name := range names {
-		prefix := "arn:" + partitionOf(t.Region) + ":kms:" + t.Region + ":" + t.Account + ":"
+		prefix := "arn:" + partition.Of(t.Region) + ":kms:" + t.Region + ":" + t.Account + ":"
 		switch alias, isAlias := strings.CutPrefix(name, "alias/"); {
 		case name == "":
 		case strings.HasPrefix(name, "arn:") && !strings.Contains(name, ":alias/"):
@@ -311,11 +313,7 @@ func (t Topology) keys(names []string, service string) []iamStatement {
 			arns = append(arns, prefix+"key/"+name)
 		}
 	}
-	domain := ".amazonaws.com"
-	if partitionOf(t.Region) == "aws-cn" {
-		domain += ".cn"
-	}
-	via := map[string][]string{"kms:ViaService": {service + "." + t.Region + domain}}
+	via := map[string][]string{"kms:ViaService": {service + "." + t.Region + "." + partition.Domain(t.Region)}}
 	actions := []string{"kms:Decrypt", "kms:GenerateDataKey"}
 	var all []iamStatement
 	if len(arns) > 0 {
@@ -326,7 +324,7 @@ func (t Topology) keys(names []string, service string) []iamStatement {
 	if len(aliases) > 0 {
 		// IAM knows no alias as a resource, only as a condition.
 		slices.Sort(aliases)
-		s := allow("UseKeysOfAliases", actions, []string{"arn:" + partitionOf(t.Region) + ":kms:" + t.Region + ":" + t.Account + ":key/*"})
+		s := allow("UseKeysOfAliases", actions, []string{"arn:" + partition.Of(t.Region) + ":kms:" + t.Region + ":" + t.Account + ":key/*"})
 		s.Condition = map[string]map[string][]string{"StringEquals": via, "ForAnyValue:StringEquals": {"kms:ResourceAliases": slices.Compact(aliases)}}
 		all = append(all, s)
 	}

@@ -40,6 +40,8 @@ import (
 	"cmp"
 	"strings"
 	"time"
+
+	"github.com/holdfast-go/holdfast/internal/partition"
 )
 
 // Topology declares topics, queues and what flows from one to the other. It is a
@@ -341,7 +343,7 @@ func nameOf(s string) string {
 
 // at is the ARN of something of the topology.
 func (t Topology) at(service, name string) arn {
-	return arn{partitionOf(t.Region), service, t.Region, t.Account, name}
+	return arn{partition.Of(t.Region), service, t.Region, t.Account, name}
 }
 
 // undeliveredName is the default name of that queue. Queues of one name in several regions
@@ -375,17 +377,6 @@ func (t Topology) undelivered(s *Subscription) arn {
 		a.region = topic.region
 	}
 	return a
-}
-
-// partitionOf is the AWS partition that a region is in.
-func partitionOf(region string) string {
-	switch {
-	case strings.HasPrefix(region, "cn-"):
-		return "aws-cn"
-	case strings.HasPrefix(region, "us-gov-"):
-		return "aws-us-gov"
-	}
-	return "aws"
 }
 
 // topic is the declared topic of that name, nil for none.

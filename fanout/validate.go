@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/holdfast-go/holdfast/internal/filterpolicy"
+	"github.com/holdfast-go/holdfast/internal/partition"
 )
 
 // ConfigError is one thing that is wrong with a Topology or a Config. Validate,
@@ -54,7 +55,7 @@ const (
 )
 
 var (
-	regionName   = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9]+$`)
+	regionName   = regexp.MustCompile(`^[a-z]+(-[a-z]+)+-[0-9]+$`)
 	accountID    = regexp.MustCompile(`^[0-9]{12}$`)
 	topologyName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,40}$`)
 	baseName     = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
@@ -288,12 +289,12 @@ func (v *validator) subscription(i int) {
 	if queue == nil && (!queueElsewhere || queueARN.service != "sqs") {
 		v.bad(field+".Queue", s.Queue, "the name of one of Queues, or the ARN of a queue elsewhere")
 	}
-	partition := partitionOf(v.t.Region)
-	if topicElsewhere && topicARN.partition != partition {
-		v.bad(field+".Topic", s.Topic, "of the partition %s, as %s is: SNS delivers within one", partition, v.t.Region)
+	own := partition.Of(v.t.Region)
+	if topicElsewhere && topicARN.partition != own {
+		v.bad(field+".Topic", s.Topic, "of the partition %s, as %s is: SNS delivers within one", own, v.t.Region)
 	}
-	if queueElsewhere && queueARN.partition != partition {
-		v.bad(field+".Queue", s.Queue, "of the partition %s, as %s is: SNS delivers within one", partition, v.t.Region)
+	if queueElsewhere && queueARN.partition != own {
+		v.bad(field+".Queue", s.Queue, "of the partition %s, as %s is: SNS delivers within one", own, v.t.Region)
 	}
 	if topicElsewhere && queueElsewhere {
 		v.bad(field, s.Topic+" -> "+s.Queue, "of a topic or a queue of the topology")

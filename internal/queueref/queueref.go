@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast"
+	"github.com/holdfast-go/holdfast/internal/partition"
 )
 
 // Parse takes a queue by name, URL or ARN and fills in what that tells: always
@@ -68,9 +69,10 @@ func Region(q holdfast.Queue) string {
 	}
 	parts := strings.Split(u.Hostname(), ".")
 	switch {
-	case len(parts) >= 4 && parts[0] == "sqs" && (parts[2] == "amazonaws" || parts[2] == "localhost"):
+	case len(parts) < 4:
+	case parts[0] == "sqs" && (parts[2] == "localhost" || strings.Join(parts[2:], ".") == partition.Domain(parts[1])):
 		return parts[1]
-	case len(parts) >= 4 && parts[1] == "queue" && parts[2] == "amazonaws": // the legacy form
+	case parts[1] == "queue" && strings.Join(parts[2:], ".") == partition.Domain(parts[0]): // the legacy form
 		return parts[0]
 	}
 	return ""
@@ -85,7 +87,7 @@ func ARN(q holdfast.Queue, region string) string {
 	if parts := strings.Split(q.URL, "/"); len(parts) > 4 {
 		account = parts[len(parts)-2]
 	}
-	return fmt.Sprintf("arn:aws:sqs:%s:%s:%s", region, account, q.Name)
+	return fmt.Sprintf("arn:%s:sqs:%s:%s:%s", partition.Of(region), region, account, q.Name)
 }
 
 // ReadAttributes takes over what GetQueueAttributes tells. An attribute that is

@@ -77,6 +77,10 @@ func TestRegionIsToldByARNsAndURLsOfAWS(t *testing.T) {
 		"arn:aws:sqs:eu-west-1:123456789012:orders":                           "eu-west-1",
 		"https://sqs.eu-west-1.amazonaws.com/123456789012/orders":             "eu-west-1",
 		"https://sqs.cn-north-1.amazonaws.com.cn/123456789012/orders":         "cn-north-1",
+		"https://sqs.us-iso-east-1.c2s.ic.gov/123456789012/orders":            "us-iso-east-1",
+		"https://sqs.eusc-de-east-1.amazonaws.eu/123456789012/orders":         "eusc-de-east-1",
+		"https://cn-north-1.queue.amazonaws.com.cn/123456789012/orders":       "cn-north-1",
+		"https://sqs.us-iso-east-1.amazonaws.com/123456789012/orders":         "",
 		"https://eu-west-1.queue.amazonaws.com/123456789012/orders":           "eu-west-1",
 		"http://sqs.us-east-1.localhost.localstack.cloud:4566/000000000000/q": "us-east-1",
 		"http://127.0.0.1:4566/000000000000/orders":                           "",
@@ -90,6 +94,9 @@ func TestRegionIsToldByARNsAndURLsOfAWS(t *testing.T) {
 		if got := queueref.Region(q); got != want {
 			t.Errorf("region of %q is %q, want %q", in, got, want)
 		}
+	}
+	if got := queueref.ARN(holdfast.Queue{Name: "orders"}, "us-iso-east-1"); got != "arn:aws-iso:sqs:us-iso-east-1:*:orders" {
+		t.Errorf("the ARN in another partition is %s", got)
 	}
 	if got := queueref.Region(holdfast.Queue{ARN: "nonsense"}); got != "" {
 		t.Errorf("region of an ARN that is none is %q, want none", got)

@@ -37,14 +37,3 @@ func readARN(parameter, value string) (arn, error) {
 	}
 	return a, nil
 }
-
-// partition is the AWS partition a region is in.
-func partition(region string) string {
-	switch {
-	case strings.HasPrefix(region, "cn-"):
-		return "aws-cn"
-	case strings.HasPrefix(region, "us-gov-"):
-		return "aws-us-gov"
-	}
-	return "aws"
-}

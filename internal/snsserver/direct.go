@@ -1,6 +1,10 @@
 package snsserver
 
-import "time"
+import (
+	"time"
+
+	"github.com/holdfast-go/holdfast/internal/partition"
+)
 
 // Message is what a test publishes in the process, without HTTP.
 type Message struct {
@@ -25,7 +29,7 @@ func (s *Server) Create(name string, attributes map[string]string) (topicARN str
 	if _, given := values["FifoTopic"]; isFIFO(name) && !given {
 		names, values["FifoTopic"] = append(names, "FifoTopic"), "true"
 	}
-	key := arn{partition(s.cfg.Region), "sns", s.cfg.Region, s.cfg.Account, name}
+	key := arn{partition.Of(s.cfg.Region), "sns", s.cfg.Region, s.cfg.Account, name}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.create(key, names, values, make(map[string]string)); err != nil {

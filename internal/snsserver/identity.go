@@ -1,6 +1,10 @@
 package snsserver
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/holdfast-go/holdfast/internal/partition"
+)
 
 // identity is who calls, as far as the signature's scope tells. Signatures are
 // not checked: any credentials are good in a test.
@@ -63,7 +67,7 @@ func (id identity) principal() string {
 	if id.accessKey == "" {
 		return "anonymous"
 	}
-	return "arn:" + partition(id.region) + ":iam::" + id.account + ":user/" + id.accessKey
+	return "arn:" + partition.Of(id.region) + ":iam::" + id.account + ":user/" + id.accessKey
 }
 
 // context is what conditions of policies may ask of the caller.

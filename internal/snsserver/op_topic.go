@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/holdfast-go/holdfast/internal/partition"
 )
 
 // open finds the topic that a parameter names and asks for permission. The
@@ -42,7 +44,7 @@ func (s *Server) createTopic(c *call, w *xmlWriter) error {
 	names, attributes := c.form.attributes()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	key := arn{partition(c.id.region), "sns", c.id.region, c.id.account, c.form.get("Name")}
+	key := arn{partition.Of(c.id.region), "sns", c.id.region, c.id.account, c.form.get("Name")}
 	if err := s.ask(c, key.String()); err != nil {
 		return err
 	}

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/holdfast-go/holdfast/internal/partition"
 )
 
 // Defaults of Config.
@@ -121,9 +123,5 @@ func (s *Server) endpoint(a arn) string {
 	if s.cfg.Endpoint != "" {
 		return strings.TrimSuffix(s.cfg.Endpoint, "/")
 	}
-	domain := ".amazonaws.com"
-	if a.partition == "aws-cn" {
-		domain += ".cn"
-	}
-	return "https://sns." + a.region + domain
+	return "https://sns." + a.region + "." + partition.Domain(a.region)
 }

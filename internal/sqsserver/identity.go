@@ -1,6 +1,10 @@
 package sqsserver
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/holdfast-go/holdfast/internal/partition"
+)
 
 // identity is who calls, as far as the signature's scope tells. Signatures are
 // not checked: any credentials are good in a test.
@@ -64,7 +68,7 @@ func (id identity) sender() string {
 
 // principal is the ARN of the caller: a user of the name of its access key.
 func (id identity) principal() string {
-	return "arn:aws:iam::" + id.account + ":user/" + id.sender()
+	return "arn:" + partition.Of(id.region) + ":iam::" + id.account + ":user/" + id.sender()
 }
 
 // iamAction is the permission an action needs: batches need that of their

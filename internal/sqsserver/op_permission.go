@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"slices"
 	"time"
+
+	"github.com/holdfast-go/holdfast/internal/partition"
 )
 
 // maxPermissionActions is how many actions AddPermission takes (AWS, "Amazon
@@ -48,7 +50,7 @@ func (r *addPermission) serve(s *Server, c *call, _ *jsonWriter) error {
 	}
 	var principals, actions []string
 	for _, account := range r.AWSAccountIDs {
-		principals = append(principals, "arn:aws:iam::"+account+":root")
+		principals = append(principals, "arn:"+partition.Of(q.key.region)+":iam::"+account+":root")
 	}
 	for _, action := range r.Actions {
 		actions = append(actions, "SQS:"+action)

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/holdfast-go/holdfast/internal/partition"
 )
 
 // Defaults of Config.
@@ -69,7 +71,7 @@ type Server struct {
 type queueKey struct{ account, region, name string }
 
 func (k queueKey) arn() string {
-	return "arn:aws:sqs:" + k.region + ":" + k.account + ":" + k.name
+	return "arn:" + partition.Of(k.region) + ":sqs:" + k.region + ":" + k.account + ":" + k.name
 }
 
 // New returns a server without queues.
