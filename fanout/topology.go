@@ -90,7 +90,8 @@ type Topic struct {
 	// Raw. Default: left as it is, 256 KiB on a new topic; Validate takes it for that.
 	MaxMessageSize int
 	// Attributes are other attributes of the SNS API, as in
-	// {"DisplayName": "Orders", "SignatureVersion": "2"}. Default: left as they are.
+	// {"DisplayName": "Orders", "SignatureVersion": "2"}. Policies are JSON objects.
+	// Default: left as they are.
 	Attributes map[string]string
 	// Tags are those of this topic. Default: none.
 	Tags map[string]string

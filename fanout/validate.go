@@ -2,6 +2,7 @@ package fanout
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -166,10 +167,17 @@ func (v *validator) topic(i int) {
 			v.bad(field+".Attributes", name, "an attribute of standard topics")
 		case name == "DisplayName" && utf8.RuneCountInString(value) > 100:
 			v.bad(at, value, "at most 100 characters")
+		case (name == attrPolicy || name == "DeliveryPolicy" || name == "ArchivePolicy") && !isObject(value):
+			v.bad(at, value, "a JSON object")
 		case name == "SignatureVersion" && value != "1" && value != "2":
 			v.bad(at, value, "1 or 2")
 		}
 	}
+}
+
+func isObject(text string) bool {
+	var members map[string]json.RawMessage
+	return json.Unmarshal([]byte(text), &members) == nil && members != nil
 }
 
 func (v *validator) queue(i int) {

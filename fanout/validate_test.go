@@ -90,6 +90,16 @@ func TestValidationSaysFieldValueAndBound(t *testing.T) {
 			[]string{`Topics[0].Attributes[DisplayName] is "` + long + `x"; it must be at most 100 characters`}},
 		"signature version": {topic(func(topic *fanout.Topic) { topic.Attributes = map[string]string{"SignatureVersion": "3"} }),
 			[]string{`Topics[0].Attributes[SignatureVersion] is "3"; it must be 1 or 2`}},
+		"documents that are none": {func(t *top) {
+			t.Topics[0].Attributes = map[string]string{"Policy": "nobody", "DeliveryPolicy": `["x"]`}
+			t.Topics = append(t.Topics, fanout.Topic{Name: "steps.fifo", Attributes: map[string]string{"Policy": "null", "ArchivePolicy": `{"MessageRetentionPeriod": 30`}})
+		}, []string{`Topics[0].Attributes[DeliveryPolicy] is "[\"x\"]"; it must be a JSON object`,
+			`Topics[0].Attributes[Policy] is "nobody"; it must be a JSON object`,
+			`Topics[1].Attributes[ArchivePolicy] is "{\"MessageRetentionPeriod\": 30"; it must be a JSON object`,
+			`Topics[1].Attributes[Policy] is "null"; it must be a JSON object`}},
+		"documents": {topic(func(topic *fanout.Topic) {
+			topic.Attributes = map[string]string{"Policy": `{"Statement":[]}`, "DeliveryPolicy": "{}"}
+		}), nil},
 		"two topics of one name": {func(t *top) { t.Topics = append(t.Topics, t.Topics[0]) },
 			[]string{`Topics[1].Name is "orders"; it must be another name than that of Topics[0].Name`}},
 		"many subscriptions of a topic with large messages": {func(t *top) { *t = wide(101); t.Topics[0].MaxMessageSize = 300 << 10 },
