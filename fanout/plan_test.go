@@ -279,6 +279,10 @@ func planSameMeaning(t *testing.T) {
 		if d := plan(t, srv, topology, fanout.Config{}); !d.Empty() {
 			t.Errorf("differences:\n%s", d)
 		}
+		filter(`{ "b": [1.0], "a": ["x"] }`)
+		if d := plan(t, srv, topology, fanout.Config{}); !d.Empty() {
+			t.Errorf("differences between ways to write a number:\n%s", d)
+		}
 		filter(`{ "b": ["1"], "a": ["x"] }`) // a text is no number to a filter
 		if d := plan(t, srv, topology, fanout.Config{}); d.Empty() {
 			t.Error("no difference between a number and a text")

@@ -283,8 +283,8 @@ func Empty(policy string) bool {
 	return err == nil && n.is('{') && len(n.keys) == 0
 }
 
-// Same tells whether two policies are the same but for spaces and the order of
-// keys. A number is not a text in them.
+// Same tells whether two policies are the same but for spaces, the order of keys and
+// how a number is written: 1.0 is 1. A number is not a text in them.
 func Same(a, b string) bool {
 	if a == b || Empty(a) && Empty(b) {
 		return true
@@ -294,8 +294,19 @@ func Same(a, b string) bool {
 	return errX == nil && errY == nil && same(&x, &y)
 }
 
+func sameValue(a, b any) bool {
+	x, isNumber := a.(json.Number)
+	y, both := b.(json.Number)
+	if !isNumber || !both {
+		return a == b
+	}
+	f, errF := x.Float64()
+	g, errG := y.Float64()
+	return x == y || errF == nil && errG == nil && f == g
+}
+
 func same(a, b *node) bool {
-	if a.value != b.value || len(a.items) != len(b.items) {
+	if !sameValue(a.value, b.value) || len(a.items) != len(b.items) {
 		return false
 	}
 	for i := range a.items {
