@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/google/go-cmp/cmp"
 
@@ -285,6 +286,49 @@ func callsThrottled(t *testing.T) {
 		apply(t, srv, wide(10), fanout.Config{PolicySpread: -1})
 		if d := plan(t, srv, wide(10), fanout.Config{}); !d.Empty() {
 			t.Errorf("after an apply that was throttled:\n%s", d)
+		}
+	})
+}
+
+func TestDeadLetterQueuesOfSubscriptionsLetSNSInBefore(t *testing.T) {
+	t.Parallel()
+	t.Run("they are subscribed", func(t *testing.T) {
+		deadLettersFirst(t, "Subscribe", func(srv *sqstest.Server) {
+			sub := subscriptionARN(t, srv)
+			if _, err := srv.SNS().Unsubscribe(context.Background(), &sns.UnsubscribeInput{SubscriptionArn: &sub}); err != nil {
+				t.Fatal(err)
+			}
+		})
+	})
+	t.Run("they are set on subscriptions that are there", func(t *testing.T) {
+		deadLettersFirst(t, "SetSubscriptionAttributes", func(*sqstest.Server) {})
+	})
+}
+
+// deadLettersFirst has a topology without a dead-letter queue for its subscription get one,
+// when all other policies have long spread.
+func deadLettersFirst(t *testing.T, action string, change func(srv *sqstest.Server)) {
+	t.Helper()
+	inBubble(t, func(t *testing.T) {
+		srv := sqstest.New(t)
+		before := small()
+		before.Subscriptions[0].DLQ.Off = true
+		apply(t, srv, before, fanout.Config{})
+		change(srv)
+		time.Sleep(time.Hour)
+		srv.ResetLog()
+		apply(t, srv, small(), fanout.Config{})
+		var made, used time.Time
+		for _, c := range srv.Log() {
+			switch {
+			case c.Action == "CreateQueue" && c.Queue == "billing-orders-undelivered":
+				made = c.At
+			case c.Action == action:
+				used = c.At
+			}
+		}
+		if wait := used.Sub(made); made.IsZero() || wait < time.Minute || wait > 61*time.Second {
+			t.Errorf("%s came %v after the dead-letter queue was made, want the minute that its policy may take", action, wait)
 		}
 	})
 }

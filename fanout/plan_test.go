@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -94,6 +95,7 @@ func TestPlan(t *testing.T) {
 	t.Run("says so where the account is another", planElsewhere)
 	t.Run("refuses a policy that would be too large and names its size", planPolicyLimit)
 	t.Run("sees no difference in how others write the same", planSameMeaning)
+	t.Run("sees a subscription among more than SNS lists at once", planPages)
 }
 
 func planCreate(t *testing.T) {
@@ -290,6 +292,27 @@ func planSameMeaning(t *testing.T) {
 	})
 }
 
+// planPages has 120 subscriptions of others before those that are declared, to a topic of
+// the topology and to one that is not.
+func planPages(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		srv := sqstest.New(t, sqstest.NoSignature())
+		orders, events := srv.Topic(t, "orders"), srv.Topic(t, "events")
+		for i := range 120 {
+			q := srv.Queue(t, fmt.Sprint("others", i))
+			orders.Subscribe(t, q)
+			events.Subscribe(t, q)
+		}
+		topology := small()
+		topology.Subscriptions = append(topology.Subscriptions, fanout.Subscription{Topic: events.ARN, Queue: "billing"})
+		apply(t, srv, topology, fanout.Config{PolicySpread: -1})
+		d := plan(t, srv, topology, fanout.Config{})
+		if !d.Empty() || len(d.Changes) != 120 {
+			t.Errorf("%d changes, want 120 subscriptions of others: %.1000s", len(d.Changes), d)
+		}
+	})
+}
+
 func TestExistingOnly(t *testing.T) {
 	t.Parallel()
 	t.Run("changes nothing and lists what is missing in one error", existingMissing)
@@ -337,6 +360,7 @@ func TestPrune(t *testing.T) {
 	t.Parallel()
 	t.Run("deletes what is named and nothing else, and names it once only", pruneNamed)
 	t.Run("leaves a queue with messages, until it is told twice", pruneHeld)
+	t.Run("leaves a queue that gets a message after it was looked at", pruneHeldSince)
 	t.Run("does not end a subscription that is declared", pruneDeclared)
 	t.Run("ends subscriptions before statements, and these before queues", pruneOrder)
 }
@@ -405,6 +429,25 @@ func pruneHeld(t *testing.T) {
 		apply(t, srv, small(), cfg)
 		if n := srv.Calls("DeleteQueue"); n != 1 {
 			t.Errorf("DeleteQueue was called %d times", n)
+		}
+	})
+}
+
+func pruneHeldSince(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		srv := sqstest.New(t)
+		old := srv.Queue(t, "old")
+		var once sync.Once
+		clients := spiedClients(srv, func(action, _ string) []byte {
+			if action == "CreateQueue" {
+				once.Do(func() { old.Send(t, "work") })
+			}
+			return nil
+		})
+		_, err := fanout.Apply(t.Context(), clients, small(), fanout.Config{PolicySpread: -1, Prune: []string{old.ARN}})
+		var held *fanout.HeldError
+		if !errors.As(err, &held) || held.Messages != 1 || len(old.Messages()) != 1 {
+			t.Errorf("%v, want a *HeldError", err)
 		}
 	})
 }
