@@ -28,7 +28,8 @@ type template struct {
 // ExistingOnly, Apply then finds nothing to do. The error is Validate's, and a
 // *ConfigError for attributes of topics that CloudFormation has no property for, and for
 // dead-letter queues of subscriptions to topics of another region: a stack makes queues
-// in one.
+// in one. A stack does not wait until policies have spread: what is published within a
+// minute of its making may be lost.
 func CloudFormation(t Topology) (string, error) {
 	want, err := compileChecked(t, Config{})
 	if err != nil {
@@ -105,6 +106,7 @@ func (c *template) topic(i int) {
 	if w.fifo {
 		p["FifoTopic"] = true
 	}
+	logging := map[string]object{} // by protocol
 	for _, name := range slices.Sorted(maps.Keys(w.attrs)) {
 		value, field := w.attrs[name], fmt.Sprintf("Topics[%d].Attributes[%s]", i, name)
 		switch name {
@@ -114,6 +116,8 @@ func (c *template) topic(i int) {
 			}
 		case attrContentDedup:
 			p[name] = value == "true"
+		case attrMaxMessageSize:
+			p[name] = number(value)
 		case "DisplayName", "SignatureVersion", "TracingConfig", "FifoThroughputScope":
 			p[name] = value
 		case "ArchivePolicy":
@@ -124,10 +128,42 @@ func (c *template) topic(i int) {
 				"Properties": object{"Topics": []object{{"Ref": topicID(w.arn)}}, "PolicyDocument": c.jsonValue(field, value)},
 			}
 		default:
-			c.errs = append(c.errs, &ConfigError{field, value, "left out: CloudFormation has no property for it"})
+			protocol, property := feedbackOf(name)
+			if protocol == "" {
+				c.errs = append(c.errs, &ConfigError{field, value, "left out: CloudFormation has no property for it"})
+				continue
+			}
+			if logging[protocol] == nil {
+				logging[protocol] = object{"Protocol": protocol}
+			}
+			logging[protocol][property] = value
 		}
 	}
+	if len(logging) > 0 {
+		var all []object
+		for _, protocol := range slices.Sorted(maps.Keys(logging)) {
+			all = append(all, logging[protocol])
+		}
+		p["DeliveryStatusLogging"] = all
+	}
 	c.resources[topicID(w.arn)] = object{"Type": "AWS::SNS::Topic", "Properties": p}
+}
+
+// number is a number where a text is one.
+func number(text string) any {
+	if n, err := strconv.Atoi(text); err == nil {
+		return n
+	}
+	return text
+}
+
+// feedbackOf takes an attribute of a topic apart that says where deliveries are logged, as
+// SQSFailureFeedbackRoleArn, for which CloudFormation has a list by protocol.
+func feedbackOf(name string) (protocol, property string) {
+	at := max(strings.Index(name, "SuccessFeedback"), strings.Index(name, "FailureFeedback"), 0)
+	return map[string]string{
+		"HTTP": "http/s", "SQS": "sqs", "Lambda": "lambda", "Firehose": "firehose", "Application": "application",
+	}[name[:at]], name[at:]
 }
 
 func (c *template) queue(w *wantQueue) {
@@ -149,11 +185,7 @@ func (c *template) queue(w *wantQueue) {
 		case name == attrRedriveAllow:
 			p[name] = c.jsonValue(name, value) // sources by ARN: a reference each way would be a circle
 		default:
-			if n, err := strconv.Atoi(value); err == nil {
-				p[name] = n
-			} else {
-				p[name] = value
-			}
+			p[name] = number(value)
 		}
 	}
 	c.resources[queueID(w.arn)] = object{"Type": "AWS::SQS::Queue", "DeletionPolicy": "Retain", "UpdateReplacePolicy": "Retain", "Properties": p}

@@ -21,7 +21,12 @@ func everyKind() fanout.Topology {
 		"DisplayName": "Orders", "SignatureVersion": "2", "TracingConfig": "Active",
 		"Policy": `{"Version":"2012-10-17","Statement":[{"Sid":"publish","Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111111111111:root"},"Action":"sns:Publish","Resource":"arn:aws:sns:us-east-1:000000000000:orders"}]}`,
 	}
-	topology.Topics[0].KMSKey = "alias/orders"
+	for _, name := range []string{"SuccessFeedbackRoleArn", "FailureFeedbackRoleArn"} {
+		topology.Topics[0].Attributes["SQS"+name] = "arn:aws:iam::000000000000:role/sns-logs"
+		topology.Topics[0].Attributes["HTTP"+name] = "arn:aws:iam::000000000000:role/sns-logs"
+	}
+	topology.Topics[0].Attributes["SQSSuccessFeedbackSampleRate"] = "10"
+	topology.Topics[0].KMSKey, topology.Topics[0].MaxMessageSize = "alias/orders", 100<<10
 	topology.Topics = append(topology.Topics, fanout.Topic{Name: "steps.fifo", ContentBasedDeduplication: true, Attributes: map[string]string{
 		"ArchivePolicy": `{"MessageRetentionPeriod":"30"}`, "FifoThroughputScope": "MessageGroup",
 	}})
@@ -157,9 +162,8 @@ func TestCloudFormationHasAllOfTheTopology(t *testing.T) {
 		t.Errorf("%v, want %s", err, refusal)
 	}
 	topology := shop()
-	topology.Topics[0].MaxMessageSize, topology.Topics[0].Attributes = 1024, map[string]string{"DeliveryPolicy": "{}"}
-	want := "fanout: Topics[0].Attributes[DeliveryPolicy] is \"{}\"; it must be left out: CloudFormation has no property for it\n" +
-		"fanout: Topics[0].Attributes[MaximumMessageSize] is \"1024\"; it must be left out: CloudFormation has no property for it"
+	topology.Topics[0].Attributes = map[string]string{"DeliveryPolicy": "{}"}
+	want := "fanout: Topics[0].Attributes[DeliveryPolicy] is \"{}\"; it must be left out: CloudFormation has no property for it"
 	if _, err := fanout.CloudFormation(topology); err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}
