@@ -6,10 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -319,6 +322,52 @@ func (f *foreign) driftTopics(t *testing.T, r *rand.Rand, srv *sqstest.Server) {
 	}
 }
 
+// prune chooses what a run with the topology then, after the topology before, deletes: some
+// of what nobody declares any more, and of what belongs to others.
+func (f *foreign) prune(t *testing.T, r *rand.Rand, srv *sqstest.Server, before, then fanout.Topology) (entries []string) {
+	t.Helper()
+	declared := declaredBy(t, then)
+	for _, arn := range declaredBy(t, before) {
+		if slices.Contains(declared, arn) || r.IntN(3) == 0 {
+			continue
+		}
+		entries = append(entries, arn)
+		f.subs = slices.DeleteFunc(f.subs, func(sub string) bool { return strings.HasPrefix(sub, arn+":") })
+		f.tagged = slices.DeleteFunc(f.tagged, func(p place) bool { return p.of(arn) })
+		maps.DeleteFunc(f.policies, func(p place, _ string) bool { return p.of(arn) })
+	}
+	left := plan(t, srv, then, fanout.Config{}).Changes
+	slices.SortStableFunc(left, func(a, b fanout.Change) int { return strings.Compare(a.Name, b.Name) })
+	for _, c := range left {
+		if c.Kind != fanout.Foreign || !strings.HasPrefix(c.Resource, "s") || r.IntN(4) == 0 { // statements, subscriptions
+			continue
+		}
+		entries = append(entries, c.ARN)
+		queue, sid, _ := strings.Cut(c.ARN, "#")
+		f.subs = slices.DeleteFunc(f.subs, func(sub string) bool { return sub == c.ARN })
+		maps.DeleteFunc(f.policies, func(p place, statement string) bool {
+			return p.of(queue) && strings.Contains(statement, strconv.Quote(sid))
+		})
+	}
+	return entries
+}
+
+// declaredBy is the queues and topics that a topology makes.
+func declaredBy(t *testing.T, topology fanout.Topology) (arns []string) {
+	t.Helper()
+	for _, c := range plan(t, sqstest.New(t), topology, fanout.Config{}).Changes {
+		if c.Kind == fanout.Create && (c.Resource == "queue" || c.Resource == "topic") {
+			arns = append(arns, c.ARN)
+		}
+	}
+	return arns
+}
+
+// of tells whether the ARN is that of the queue in this place.
+func (p place) of(arn string) bool {
+	return strings.HasPrefix(arn, "arn:aws:sqs:"+p.region+":") && strings.HasSuffix(p.url, "/"+arn[strings.LastIndexByte(arn, ':')+1:])
+}
+
 // intact fails the test where something of others is not as they left it.
 func (f *foreign) intact(t *testing.T, srv *sqstest.Server) {
 	t.Helper()
@@ -346,10 +395,13 @@ func (f *foreign) intact(t *testing.T, srv *sqstest.Server) {
 // another, after others have changed what they liked, dies at each call in turn, with
 // and without the effect of that call where it has one, and applies again: then a plan
 // has nothing to do, and what belongs to others is as it was. Topics of another region
-// and of another account are among what is subscribed to.
+// and of another account are among what is subscribed to, and some runs prune what the
+// first topology left and what others made. HOLDFAST_HISTORIES says how many topologies
+// there are, HOLDFAST_SEED which is the first.
 func TestApplyConvergesWhereverItIsCut(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(4) {
+	first := setting(t, "HOLDFAST_SEED", 1)
+	for seed := first; seed < first+setting(t, "HOLDFAST_HISTORIES", 4); seed++ {
 		t.Run(fmt.Sprint("topology ", seed), func(t *testing.T) {
 			t.Parallel()
 			// Where the process lives it tells how many calls there are to die at.
@@ -372,20 +424,37 @@ func TestApplyConvergesWhereverItIsCut(t *testing.T) {
 	}
 }
 
+func setting(t *testing.T, name string, otherwise uint64) uint64 {
+	t.Helper()
+	v := os.Getenv(name)
+	if v == "" {
+		return otherwise
+	}
+	n, err := strconv.ParseUint(v, 10, 64)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return n
+}
+
 // convergence tells of each call that was made whether it only reads.
 func convergence(t *testing.T, seed uint64, at int, effect bool) (reads []bool) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		ctx := context.Background()
-		r := rand.New(rand.NewPCG(seed+1, 5))
+		r := rand.New(rand.NewPCG(seed, 5))
 		srv := sqstest.New(t, sqstest.NoCooldown(), sqstest.NoSignature())
 		makeElsewheres(t, srv)
 		first, second := randomTopology(r), randomTopology(r)
 		apply(t, srv, first, fanout.Config{})
 		others := drift(t, r, srv, first)
+		cfg := fanout.Config{PruneMessages: true}
+		if r.IntN(4) > 0 {
+			cfg.Prune = others.prune(t, r, srv, first, second)
+		}
 
 		process := &cutClients{at: at, effect: effect}
-		_, err := fanout.Apply(ctx, process.clients(srv), second, fanout.Config{})
+		_, err := fanout.Apply(ctx, process.clients(srv), second, cfg)
 		reads = process.reads
 		if at == 0 && err != nil {
 			t.Fatalf("apply: %v", err)
@@ -394,9 +463,9 @@ func convergence(t *testing.T, seed uint64, at int, effect bool) (reads []bool) 
 			if at <= len(reads) && !errors.Is(err, errDied) {
 				t.Errorf("it died at call %d of %d, and apply says %v", at, len(reads), err)
 			}
-			apply(t, srv, second, fanout.Config{})
+			apply(t, srv, second, cfg)
 		}
-		if d := plan(t, srv, second, fanout.Config{}); !d.Empty() {
+		if d := plan(t, srv, second, cfg); !d.Empty() {
 			t.Errorf("seed %d, cut at call %d (effect %v): the plan after is\n%s", seed, at, effect, d)
 		}
 		others.intact(t, srv)
