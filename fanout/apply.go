@@ -206,9 +206,9 @@ type written struct {
 }
 
 // setPolicy gives a queue the statements that are declared for it and takes drop out, in
-// the policy that it has now: others may have written to it since have was read. What SQS
-// answers may be older than what it answered before, or than what this run wrote; then that
-// counts. Between this and the call that sets it nobody can be kept from writing.
+// the policy that it has now: others may have written to it since have was read. SQS may
+// answer with something older than have, or than what this run wrote last: then the later
+// counts. Between the two calls nobody can be kept from writing.
 func (e *engine) setPolicy(ctx context.Context, queue arn, have *haveQueue, drop ...string) error {
 	now := &haveQueue{url: have.url}
 	if err := e.readAttributes(ctx, queue, now); err != nil {
