@@ -3,6 +3,7 @@ package redisstore_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -65,7 +66,7 @@ func work(queue string) error {
 	c, err := consumer.New(client, queue, h, consumer.Config{
 		Visibility: 4 * time.Second,
 		Middleware: []holdfast.Middleware{idempotency.New(redisstore.New(rdb), idempotency.Config{
-			Consumer: "orders", MaxAttempts: poisonAttempts,
+			Consumer: os.Getenv("HOLDFAST_TEST_CONSUMER"), MaxAttempts: poisonAttempts,
 		})},
 	})
 	if err != nil {
@@ -80,6 +81,7 @@ func TestProcessKiller(t *testing.T) {
 	t.Parallel()
 	realRedis(t) // or why there is none
 	const neighbours = 8
+	name := rand.Text() // Redis remembers what was done when this test ran before
 	srv := sqstest.New(t)
 	endpoint := srv.Listen(t)
 	q := srv.Queue(t, "orders", sqstest.DLQ(poisonAttempts+3+3)) // a slow machine may burn some
@@ -95,7 +97,7 @@ func TestProcessKiller(t *testing.T) {
 	defer tick.Stop()
 	for over := false; !over; {
 		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), workerVariable+"="+q.URL, "HOLDFAST_TEST_ENDPOINT="+endpoint, "HOLDFAST_TEST_REDIS="+server.socket,
+		cmd.Env = append(os.Environ(), workerVariable+"="+q.URL, "HOLDFAST_TEST_ENDPOINT="+endpoint, "HOLDFAST_TEST_REDIS="+server.socket, "HOLDFAST_TEST_CONSUMER="+name,
 			"GORACE=atexit_sleep_ms=0")
 		cmd.Stdout, cmd.Stderr = &out, &out
 		if err := cmd.Start(); err != nil {
