@@ -200,6 +200,8 @@ func TestValidationSaysFieldValueAndBound(t *testing.T) {
 		"on a body without filter": {sub(func(s *fanout.Subscription) { s.OnBody = true }), []string{`Subscriptions[0].OnBody is true; it must be false without a Filter`}},
 		"the key of AWS under SNS": {queue(func(q *fanout.Queue) { q.KMSKey = "alias/aws/sqs" }),
 			[]string{`Queues[0].KMSKey is "alias/aws/sqs"; it must be a key of your own, or none: SNS may not use the one that AWS manages, and orders delivers here`}},
+		"the key of AWS under SNS, by its ARN": {queue(func(q *fanout.Queue) { q.KMSKey = "arn:aws:kms:us-east-1:000000000000:alias/aws/sqs" }),
+			[]string{`Queues[0].KMSKey is "arn:aws:kms:us-east-1:000000000000:alias/aws/sqs"; it must be a key of your own, or none: SNS may not use the one that AWS manages, and orders delivers here`}},
 		"the key of AWS on what SNS could not deliver": {sub(func(s *fanout.Subscription) { s.DLQ.KMSKey = "alias/aws/sqs" }),
 			[]string{`Subscriptions[0].DLQ.KMSKey is "alias/aws/sqs"; it must be a key of your own, or none: SNS may not use the one that AWS manages`}},
 		"the key of AWS on a declared queue for it": {func(t *top) {
