@@ -12,8 +12,9 @@
 // List idempotency before the store, so that it is outside: a duplicate is then
 // known by its pointer, and neither fetched nor mistaken when its object is gone
 // already. Its payload check compares pointers then, and the pointer of a message
-// with an idempotency key is made of key and body, so that the same message sent twice
-// has the same one.
+// with an idempotency key is made of its target, key and body: the same message sent
+// twice to a queue has the same one, and sent to two queues an object at each, which
+// the one cannot delete under the other.
 //
 // # What is not deleted
 //
@@ -154,7 +155,7 @@ var bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
 
 // Offload puts m's body into the bucket and writes a pointer in its place, and
 // SizeAttribute. It is what producer.Config.Offload calls for bodies that are too
-// large; m.Topic.ARN is set where the message goes to a topic.
+// large; m.Topic.ARN or m.Queue.ARN says where the message goes.
 func (s *Store) Offload(ctx context.Context, m *holdfast.Message) error {
 	size := int64(len(m.Body))
 	if size > s.cfg.MaxBytes {
@@ -176,11 +177,12 @@ func (s *Store) Offload(ctx context.Context, m *holdfast.Message) error {
 }
 
 // name is the name of an object for m's body. With an idempotency key the same
-// message has the same name each time that it is sent; without one no two have.
+// message has the same name each time that it is sent to the same target; without one
+// no two have.
 func name(m *holdfast.Message) string {
-	prefix := ""
+	prefix, target := "", m.Queue.ARN
 	if m.Topic.ARN != "" {
-		prefix = shared
+		prefix, target = shared, m.Topic.ARN
 	}
 	key := m.Attr(keyAttribute)
 	if key == "" {
@@ -188,9 +190,11 @@ func name(m *holdfast.Message) string {
 	}
 	h := sha256.New()
 	var n [8]byte
-	binary.BigEndian.PutUint64(n[:], uint64(len(key)))
-	h.Write(n[:])
-	h.Write([]byte(key))
+	for _, part := range []string{target, key} {
+		binary.BigEndian.PutUint64(n[:], uint64(len(part)))
+		h.Write(n[:])
+		h.Write([]byte(part))
+	}
 	h.Write([]byte(m.Body))
 	return prefix + base64.RawURLEncoding.EncodeToString(h.Sum(nil))
 }

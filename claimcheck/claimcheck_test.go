@@ -154,6 +154,7 @@ func TestLargePayloads(t *testing.T) {
 	t.Run("without a store are refused before anything is sent", withoutStore)
 	t.Run("that cannot be put are an error before anything is sent", cannotPut)
 	t.Run("sent twice with one key are done once", sentTwice)
+	t.Run("sent to two queues with one key are an object for each", toTwoQueues)
 	t.Run("that cannot be fetched now are tried again", fetchedLater)
 	t.Run("that are gone, too large or not the store's dead-letter their message", neverFetched)
 	t.Run("are read from pointers of AWS's clients", pointersOfAWS)
@@ -321,6 +322,34 @@ func sentTwice(t *testing.T) {
 		}
 		if list := work(t, srv, q, s, nil, once); len(list) != 0 || len(q.DLQ().Messages()) != 1 {
 			t.Errorf("another payload under the key: %d runs, %d dead-lettered", len(list), len(q.DLQ().Messages()))
+		}
+	})
+}
+
+// Each queue deletes its own object. However a queue is named, it is the same one.
+func toTwoQueues(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		srv, b := sqstest.New(t), &bucket{}
+		s, queues := newStore(t, b), []*sqstest.Queue{srv.Queue(t, "billing", sqstest.DLQ(3)), srv.Queue(t, "shipping", sqstest.DLQ(3))}
+		for i, q := range queues {
+			for _, name := range []string{q.URL, q.ARN, q.Name} {
+				if err := send(t, srv.SQS(), name, s, producer.Message{Body: large, Key: "o-1"}); err != nil {
+					t.Fatal(err)
+				}
+				if n := len(b.Objects()); n != i+1 {
+					t.Errorf("sent to %s: objects are %v, want %d", name, b.Objects(), i+1)
+				}
+			}
+		}
+		store := idempotency.NewMemoryStore()
+		for _, q := range queues {
+			once := idempotency.New(store, idempotency.Config{Consumer: q.Name, KeyAttribute: producer.KeyAttribute})
+			if list := work(t, srv, q, s, nil, once); len(list) != 1 || len(q.DLQ().Messages()) != 0 {
+				t.Errorf("%s: %d runs, dead-lettered %+v; want it done once", q.Name, len(list), q.DLQ().Messages())
+			}
+		}
+		if left := b.Objects(); len(left) != 0 {
+			t.Errorf("objects left: %v", left)
 		}
 	})
 }

@@ -67,13 +67,16 @@ func New(client any, target string, cfg Config) (*Producer, error) {
 	var err error
 	if p.to, err = parseTarget(target); err != nil {
 		errs = append(errs, &ConfigError{Field: "target", Value: strconv.Quote(target), Bound: err.Error()})
-	} else if p.t, err = p.transport(client); err != nil {
-		errs = append(errs, err)
 	}
 	if r := region(client); r != "" && p.to.region != "" && r != p.to.region {
 		errs = append(errs, &ConfigError{Field: "target", Value: strconv.Quote(target), Bound: fmt.Sprintf("in the client's region %s, not in %s", r, p.to.region)})
 	} else if p.to.region == "" {
 		p.to.region = r
+	}
+	if err == nil {
+		if p.t, err = p.transport(client); err != nil {
+			errs = append(errs, err)
+		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
@@ -218,9 +221,7 @@ func (p *Producer) offload(ctx context.Context, end time.Time, m Message) (Messa
 	ctx, cancel := context.WithDeadlineCause(ctx, end, p.timeout())
 	defer cancel()
 	moved := holdfast.Message{Body: m.Body, Attributes: cloneWithRoom(m.Attributes, 1)}
-	if p.to.topic {
-		moved.Topic.ARN = p.to.name
-	}
+	p.t.address(&moved)
 	if err := p.cfg.Offload.Offload(ctx, &moved); err != nil {
 		return m, 0, p.notSent(fmt.Errorf("its body of %d bytes could not be put elsewhere: %w", len(m.Body), err))
 	}

@@ -1,6 +1,7 @@
 package producer
 
 import (
+	"cmp"
 	"context"
 	"strconv"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/holdfast-go/holdfast"
+	"github.com/holdfast-go/holdfast/internal/queueref"
 )
 
 // queue sends to a queue of SQS.
@@ -18,6 +20,7 @@ type queue struct {
 	client SQSAPI
 	ref    holdfast.Queue
 	fifo   bool
+	region string // empty where neither the name nor the client tells one
 }
 
 func (q *queue) open(ctx context.Context, readLimit bool) (limit int, err error) {
@@ -42,6 +45,15 @@ func (q *queue) open(ctx context.Context, readLimit bool) (limit int, err error)
 	}
 	limit, _ = strconv.Atoi(out.Attributes[string(name)]) // missing: as if it might not be read
 	return limit, nil
+}
+
+func (q *queue) address(m *holdfast.Message) {
+	region := cmp.Or(q.region, queueref.Region(q.ref))
+	// The URL has the account in it also where the queue was given by name. An ARN that
+	// was given may be of another partition, which must not make another queue of it.
+	of := q.ref
+	of.ARN = ""
+	m.Queue = holdfast.Queue{Name: q.ref.Name, URL: q.ref.URL, ARN: queueref.ARN(of, region), FIFO: q.fifo}
 }
 
 func (q *queue) send(ctx context.Context, items []*item, results []Result) error {

@@ -25,6 +25,8 @@ type transport interface {
 	// open finds the target and, where readLimit is set, what MaximumMessageSize is;
 	// 0 where it may not be read.
 	open(ctx context.Context, readLimit bool) (limit int, err error)
+	// address writes to m where it goes, once the target was found.
+	address(m *holdfast.Message)
 	// send sends up to ten messages and puts what became of each into results. Its
 	// error concerns the request as a whole.
 	send(ctx context.Context, items []*item, results []Result) error
@@ -96,7 +98,7 @@ func (p *Producer) transport(client any) (transport, error) {
 	if !ok || isNil(client) {
 		return nil, wrong("an SQSAPI, such as *sqs.Client, to send to a queue")
 	}
-	return &queue{client: p.sqsClient(c), ref: p.to.queue, fifo: p.to.fifo}, nil
+	return &queue{client: p.sqsClient(c), ref: p.to.queue, fifo: p.to.fifo, region: p.to.region}, nil
 }
 
 // explain makes an error that says what to do out of one that the service gave.

@@ -9,6 +9,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sns/types"
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/holdfast-go/holdfast"
 )
 
 // topic publishes to a topic of SNS.
@@ -29,6 +31,8 @@ func (t *topic) open(ctx context.Context, readLimit bool) (limit int, err error)
 	limit, _ = strconv.Atoi(out.Attributes["MaximumMessageSize"]) // missing: the default
 	return limit, nil
 }
+
+func (t *topic) address(m *holdfast.Message) { m.Topic.ARN = t.arn }
 
 func (t *topic) send(ctx context.Context, items []*item, results []Result) error {
 	in := &sns.PublishBatchInput{TopicArn: &t.arn, PublishBatchRequestEntries: make([]types.PublishBatchRequestEntry, len(items))}
