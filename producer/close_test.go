@@ -9,6 +9,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/holdfast-go/holdfast"
 	"github.com/holdfast-go/holdfast/producer"
 	"github.com/holdfast-go/holdfast/sqstest"
 )
@@ -20,6 +23,10 @@ func TestClose(t *testing.T) {
 	t.Run("gives each sender its result when its context ends", closeCut)
 	t.Run("before the first message does nothing", closeUnused)
 	t.Run("while senders cancel loses nobody's result", closeWhileCancelled)
+	t.Run("with a context that is over gives up at once, and for good", closeOver)
+	t.Run("while the target is looked for cuts that, and takes nothing after", closeOpening)
+	t.Run("while a body is put elsewhere cuts that", closeOffloading)
+	t.Run("a second time gives up for the first one too", closeAgain)
 }
 
 func closeFlushes(t *testing.T) {
@@ -187,4 +194,150 @@ func closeWhileCancelled(t *testing.T) {
 			})
 		})
 	}
+}
+
+func closeOver(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		srv := sqstest.New(t)
+		q := srv.Queue(t, "orders")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cancel(errTest)
+		for range 20 {
+			p, err := producer.New(srv.SQS(), q.URL, producer.Config{Linger: time.Second})
+			if err != nil {
+				t.Fatal(err)
+			}
+			done := make(chan []error, 1)
+			go func() { done <- each(context.Background(), p, texts(3)) }()
+			synctest.Wait()
+			if err := p.Close(ctx); !errors.Is(err, producer.ErrClosed) || !errors.Is(err, errTest) || !strings.Contains(err.Error(), "3 messages not sent") {
+				t.Errorf("Close: %v, want it to tell of three messages and of its context", err)
+			}
+			synctest.Wait()
+			select {
+			case errs := <-done:
+				for _, err := range errs {
+					if !errors.Is(err, producer.ErrClosed) || errors.Is(err, producer.ErrUnconfirmed) {
+						t.Errorf("one that lingered: %v", err)
+					}
+				}
+			default:
+				t.Fatal("senders have no result after Close")
+			}
+			if err := p.Send(t.Context(), producer.Message{Body: "late"}); !errors.Is(err, producer.ErrClosed) {
+				t.Errorf("Send after Close: %v", err)
+			}
+			if err := p.Close(ctx); err != nil {
+				t.Errorf("Close with nothing pending: %v", err)
+			}
+		}
+		if n := len(bodies(q)); n != 0 {
+			t.Errorf("%d messages were sent", n)
+		}
+	})
+}
+
+// deaf does not heed the context of its calls.
+type deaf struct{ producer.SQSAPI }
+
+func (d deaf) GetQueueAttributes(ctx context.Context, in *sqs.GetQueueAttributesInput, o ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error) {
+	return d.SQSAPI.GetQueueAttributes(context.WithoutCancel(ctx), in, o...)
+}
+
+func closeOpening(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		for name, heeds := range map[string]bool{"a client": true, "a client deaf to its context": false} {
+			srv := sqstest.New(t)
+			q := srv.Queue(t, "orders")
+			srv.Delay("GetQueueAttributes", 5*time.Second)
+			var client producer.SQSAPI = srv.SQS()
+			if !heeds {
+				client = deaf{client}
+			}
+			p, err := producer.New(client, q.URL, producer.Config{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			done := make(chan []error)
+			go func() { done <- each(context.Background(), p, texts(3)) }()
+			synctest.Wait()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			spent := took(func() { err = p.Close(ctx) })
+			if heeds && (err != nil || spent != 0) {
+				t.Errorf("%s: Close took %v and returned %v, want it to cut the call", name, spent, err)
+			}
+			if !heeds && (!errors.Is(err, producer.ErrClosed) || !errors.Is(err, context.DeadlineExceeded) || spent != time.Second) {
+				t.Errorf("%s: Close took %v and returned %v, want it to end with its context", name, spent, err)
+			}
+			for _, err := range append(<-done, p.Send(t.Context(), producer.Message{Body: "late"})) {
+				if !errors.Is(err, producer.ErrClosed) {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+			if n := srv.Calls("SendMessageBatch"); n != 0 {
+				t.Errorf("%s: %d requests after Close", name, n)
+			}
+		}
+	})
+}
+
+// hanging puts nothing elsewhere until its context ends.
+type hanging struct{}
+
+func (hanging) Offload(ctx context.Context, _ *holdfast.Message) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func closeOffloading(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		srv := sqstest.New(t)
+		p := to(t, srv, srv.Queue(t, "orders"), producer.Config{Offload: hanging{}, OffloadAbove: 1})
+		done := make(chan error)
+		go func() { done <- p.Send(context.Background(), producer.Message{Body: "large"}) }()
+		synctest.Wait()
+		var err error
+		spent := took(func() {
+			if err := p.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+			err = <-done
+		})
+		if !errors.Is(err, producer.ErrClosed) || !errors.Is(err, context.Canceled) || spent != 0 {
+			t.Errorf("after %v: %v", spent, err)
+		}
+	})
+}
+
+func closeAgain(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		srv := sqstest.New(t)
+		p, err := producer.New(srv.SQS(), srv.Queue(t, "orders").URL, producer.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		srv.Fail("SendMessageBatch", sqstest.Throttle)
+		done, first := make(chan []error), make(chan error)
+		go func() { done <- each(context.Background(), p, texts(3)) }()
+		time.Sleep(100 * time.Millisecond)
+		go func() { first <- p.Close(context.Background()) }()
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		spent := took(func() { err = p.Close(ctx) })
+		for name, err := range map[string]error{"the first": <-first, "the second": err} {
+			if !errors.Is(err, producer.ErrClosed) || !strings.Contains(err.Error(), "3 messages not sent") {
+				t.Errorf("%s Close: %v", name, err)
+			}
+		}
+		for _, err := range <-done {
+			if !errors.Is(err, producer.ErrClosed) {
+				t.Error(err)
+			}
+		}
+		if spent != time.Second || p.Stats().Pending != 0 {
+			t.Errorf("the second Close took %v, pending are %d", spent, p.Stats().Pending)
+		}
+	})
 }

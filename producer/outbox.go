@@ -37,6 +37,7 @@ type outbox struct {
 	items   item          // the root of a ring of all that are pending
 	closed  bool          // nothing more is taken
 	dead    bool          // nothing is tried again
+	gaveUp  error         // what close returns where it gave up on messages
 	idle    chan struct{} // closed when nothing is pending; nil when nobody waits
 	timer   *time.Timer   // rings when the oldest of the items may be out of time
 	rings   time.Time     // when; zero where it is not set
@@ -404,26 +405,25 @@ func (o *outbox) givenUp(it *item, f fault, err error) error {
 func (o *outbox) close(ctx context.Context) error {
 	o.mu.Lock()
 	o.closed = true
-	idle := o.idle
+	idle, waited := o.idle, o.pending > 0
 	if idle == nil {
 		idle = make(chan struct{})
-		if o.pending == 0 {
-			close(idle)
-		} else {
+		if waited {
 			o.idle = idle
+		} else {
+			close(idle)
 		}
 	}
 	o.mu.Unlock()
+	if ctx.Err() != nil {
+		o.abort(ctx) // before what lingers is sent
+	}
 	flushed := make(chan error, 1)
 	go func() { flushed <- o.batcher.Close(context.WithoutCancel(ctx)) }() // ends lingering
-	var err error
 	select {
 	case <-idle:
 	case <-ctx.Done():
-		if left := o.abort(); left > 0 {
-			err = fmt.Errorf("%w with %d messages not sent: %w", ErrClosed, left, context.Cause(ctx))
-		}
-		o.cutCalls()
+		o.abort(ctx)
 		<-idle
 	}
 	o.cutCalls() // nothing is under way: this only frees its context
@@ -431,13 +431,18 @@ func (o *outbox) close(ctx context.Context) error {
 	if o.timer != nil {
 		o.timer.Stop()
 	}
+	var err error
+	if waited {
+		err = o.gaveUp // by this close or by another one
+	}
 	o.mu.Unlock()
 	return errors.Join(err, <-flushed, o.batcher.Close(context.WithoutCancel(ctx)))
 }
 
-// abort gives up on all that is pending and returns how much that was.
-func (o *outbox) abort() (left int) {
+// abort gives up on all that is pending.
+func (o *outbox) abort(ctx context.Context) {
 	var after settling
+	left := 0
 	o.mu.Lock()
 	o.dead = true
 	for it := o.items.next; it != &o.items; {
@@ -448,7 +453,10 @@ func (o *outbox) abort() (left int) {
 		o.abandon(it, ErrClosed, &after)
 		it = next
 	}
+	if left > 0 {
+		o.gaveUp = fmt.Errorf("%w with %d messages not sent: %w", ErrClosed, left, context.Cause(ctx))
+	}
 	o.mu.Unlock()
 	after.do(o)
-	return left
+	o.cutCalls()
 }

@@ -53,8 +53,11 @@ type Producer struct {
 	opening chan struct{} // held by the one who opens
 	box     atomic.Pointer[outbox]
 
-	closeOnce sync.Once
-	closing   chan struct{} // closed when nothing more is taken
+	closing   <-chan struct{} // closed when nothing more is taken
+	shut      func()          // closes it
+	whenShut  func(f func()) (stop func() bool)
+	closingMu sync.Mutex // guards closed, and that no box is stored after it
+	closed    bool
 }
 
 // New makes a producer to target: a queue by name, URL or ARN, or a topic by ARN.
@@ -62,7 +65,10 @@ type Producer struct {
 // validates everything, does no I/O and returns all problems joined, a *ConfigError
 // for each. The target is looked for by the first Send.
 func New(client any, target string, cfg Config) (*Producer, error) {
-	p := &Producer{cfg: cfg.withDefaults(), opening: make(chan struct{}, 1), closing: make(chan struct{})}
+	p := &Producer{cfg: cfg.withDefaults(), opening: make(chan struct{}, 1)}
+	life, shut := context.WithCancel(context.Background())
+	p.closing, p.shut = life.Done(), shut
+	p.whenShut = func(f func()) func() bool { return context.AfterFunc(life, f) }
 	errs := []error{p.cfg.validate()}
 	var err error
 	if p.to, err = parseTarget(target); err != nil {
@@ -184,6 +190,11 @@ func (p *Producer) take(ctx context.Context, end time.Time, m *Message) (*item, 
 	if err := context.Cause(ctx); err != nil {
 		return nil, p.notSent(err)
 	}
+	select {
+	case <-p.closing:
+		return nil, p.notSent(ErrClosed)
+	default:
+	}
 	box, err := p.open(ctx, end)
 	if err != nil {
 		return nil, p.notSent(err)
@@ -218,11 +229,14 @@ func (p *Producer) offload(ctx context.Context, end time.Time, m Message) (Messa
 	if len(m.Attributes) >= maxAttributes {
 		return m, 0, &MessageError{Field: "Attributes", Value: len(m.Attributes), Bound: "at most 9 with those of Key and ContentType, where the body is too large and put elsewhere"}
 	}
-	ctx, cancel := context.WithDeadlineCause(ctx, end, p.timeout())
+	ctx, cancel := p.within(ctx, end)
 	defer cancel()
 	moved := holdfast.Message{Body: m.Body, Attributes: cloneWithRoom(m.Attributes, 1)}
 	p.t.address(&moved)
 	if err := p.cfg.Offload.Offload(ctx, &moved); err != nil {
+		if why := context.Cause(ctx); why != nil {
+			err = fmt.Errorf("%w: %w", why, err)
+		}
 		return m, 0, p.notSent(fmt.Errorf("its body of %d bytes could not be put elsewhere: %w", len(m.Body), err))
 	}
 	p.stats.offloaded.Add(1)
@@ -236,29 +250,27 @@ func (p *Producer) open(ctx context.Context, end time.Time) (*outbox, error) {
 	if box := p.box.Load(); box != nil {
 		return box, nil
 	}
-	ctx, cancel := context.WithDeadlineCause(ctx, end, p.timeout())
+	ctx, cancel := p.within(ctx, end)
 	defer cancel()
 	select {
 	case p.opening <- struct{}{}:
 		defer func() { <-p.opening }()
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
-	case <-p.closing:
-		return nil, ErrClosed
 	}
 	for try := 1; ; try++ {
 		if box := p.box.Load(); box != nil {
 			return box, nil
 		}
-		select {
-		case <-p.closing: // Close may wait for its turn, or have had it
-			return nil, ErrClosed
-		default:
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
 		}
 		limit, err := p.find(ctx)
 		switch {
 		case err == nil:
-			p.box.Store(newOutbox(p, limit)) //nolint:contextcheck // it outlives this Send
+			if !p.opened(limit) { //nolint:contextcheck // the outbox outlives this Send
+				return nil, ErrClosed
+			}
 			continue
 		case ctx.Err() != nil:
 			return nil, fmt.Errorf("%w; the last try: %w", context.Cause(ctx), err)
@@ -271,9 +283,30 @@ func (p *Producer) open(ctx context.Context, end time.Time) (*outbox, error) {
 		case <-pause.C:
 		case <-ctx.Done():
 			return nil, fmt.Errorf("%w; the last try: %w", context.Cause(ctx), err)
-		case <-p.closing:
-			return nil, fmt.Errorf("%w; the last try: %w", ErrClosed, err)
 		}
+	}
+}
+
+// opened makes the outbox; false after Close, which has not seen it.
+func (p *Producer) opened(limit int) bool {
+	p.closingMu.Lock()
+	defer p.closingMu.Unlock()
+	if p.closed {
+		return false
+	}
+	p.box.Store(newOutbox(p, limit))
+	return true
+}
+
+// within is ctx until end, or until Close, for calls before a message is taken.
+func (p *Producer) within(ctx context.Context, end time.Time) (context.Context, context.CancelFunc) {
+	ctx, cut := context.WithCancelCause(ctx)
+	stop := p.whenShut(func() { cut(ErrClosed) })
+	ctx, cancel := context.WithDeadlineCause(ctx, end, p.timeout())
+	return ctx, func() {
+		stop()
+		cancel()
+		cut(nil)
 	}
 }
 
@@ -301,21 +334,32 @@ func (p *Producer) find(ctx context.Context) (limit int, err error) {
 }
 
 // Close takes no more messages, sends those that were taken without waiting for
-// company, and returns when each has its result. When ctx ends before, what is left
-// fails with ErrClosed, requests under way are cut (their messages fail with
-// ErrUnconfirmed too), and the error tells how many there were. A second Close does
-// the same. No goroutine is left behind.
+// company, and returns when each has its result. When ctx ends before, or has ended
+// already, what is left fails with ErrClosed, requests under way are cut (their
+// messages fail with ErrUnconfirmed too), and the error tells how many there were.
+// Sends that still look for the target, wait for room or put a body elsewhere are cut
+// at once. Close may be called again, also while one waits: when the context of any
+// ends, all give up. Whatever it returns, the producer is closed for good and no
+// goroutine is left behind.
 func (p *Producer) Close(ctx context.Context) error {
-	p.closeOnce.Do(func() { close(p.closing) })
-	select {
-	case p.opening <- struct{}{}: // whoever opens sees closing and ends
-	case <-ctx.Done():
-		return p.notSent(context.Cause(ctx))
-	}
-	defer func() { <-p.opening }()
-	if box := p.box.Load(); box != nil {
+	p.closingMu.Lock()
+	p.closed = true
+	box := p.box.Load()
+	p.closingMu.Unlock()
+	p.shut()
+	if box != nil {
 		return box.close(ctx)
 	}
+	select {
+	case p.opening <- struct{}{}: // nobody looks for the target any more
+	default:
+		select {
+		case p.opening <- struct{}{}:
+		case <-ctx.Done(): // the client is deaf to its context
+			return fmt.Errorf("%w while the target was looked for: %w", ErrClosed, context.Cause(ctx))
+		}
+	}
+	<-p.opening
 	return nil
 }
 
