@@ -3,6 +3,7 @@ package producer_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -71,6 +72,7 @@ func TestMiddleware(t *testing.T) {
 			}
 		})
 	})
+	t.Run("may send other messages while it has one of a batch", sendsMeanwhile)
 	t.Run("has the last word on the result", func(t *testing.T) {
 		inBubble(t, func(t *testing.T) {
 			srv := sqstest.New(t)
@@ -82,5 +84,53 @@ func TestMiddleware(t *testing.T) {
 				t.Errorf("results %+v, %v", results, err)
 			}
 		})
+	})
+}
+
+// Neither the results nor the order of a batch are touched by what its middleware sends
+// with the context that it was given, by another producer or by the same one.
+func sendsMeanwhile(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		for _, after := range []bool{false, true} {
+			srv := sqstest.New(t)
+			q := srv.Queue(t, "orders.fifo")
+			srv.FailEntries("SendMessageBatch", "InternalError", false, sqstest.Probability(0.3, 1))
+			pass := producer.MiddlewareFunc(func(next producer.Sender) producer.Sender { return next })
+			audit := to(t, srv, srv.Queue(t, "audit"), producer.Config{Middleware: []producer.Middleware{pass}})
+			var p *producer.Producer
+			copies := producer.MiddlewareFunc(func(next producer.Sender) producer.Sender {
+				return producer.SenderFunc(func(ctx context.Context, m *producer.Message) (err error) {
+					if m.GroupID == "copies" {
+						return next.Send(ctx, m)
+					}
+					if after {
+						err = next.Send(ctx, m)
+					}
+					err = errors.Join(err, audit.Send(ctx, producer.Message{Body: m.Body}), p.Send(ctx, producer.Message{Body: "copy", GroupID: "copies"}))
+					if !after {
+						err = errors.Join(err, next.Send(ctx, m))
+					}
+					return err
+				})
+			})
+			p = to(t, srv, q, producer.Config{Middleware: []producer.Middleware{copies}})
+			results, err := p.SendBatch(t.Context(), inGroups(20, 1))
+			if err != nil {
+				t.Fatal(err)
+			}
+			place := 0
+			for _, m := range q.Messages() {
+				if m.Body == "copy" {
+					continue
+				}
+				if want := fmt.Sprintf("g0:%d", place); m.Body != want || results[place].MessageID != m.ID || results[place].SequenceNumber == "" {
+					t.Errorf("at place %d is %s with the id %s, want %s with that of result %+v", place, m.Body, m.ID, want, results[place])
+				}
+				place++
+			}
+			if place != 20 {
+				t.Errorf("%d messages, want 20", place)
+			}
+		}
 	})
 }

@@ -107,6 +107,11 @@ func (p *Producer) Send(ctx context.Context, m Message) error {
 		}
 		return p.box.Load().await(ctx, it).Err
 	}
+	if ticketFrom(ctx) != nil {
+		// A middleware sends this while it has a message of a SendBatch, whose ticket is not
+		// this message's.
+		ctx = context.WithValue(ctx, ticketKey{}, (*ticket)(nil))
+	}
 	wrapped := m // not m itself, which stays off the heap above
 	return p.chain.Send(ctx, &wrapped)
 }
