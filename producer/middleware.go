@@ -1,6 +1,11 @@
 package producer
 
-import "context"
+import (
+	"context"
+	"runtime"
+	"sync"
+	"sync/atomic"
+)
 
 // Sender sends messages. It has the shape of holdfast.Handler: Send returns nil once
 // the message was accepted.
@@ -38,9 +43,14 @@ func chain(s Sender, mw []Middleware) Sender {
 
 // ticket is how SendBatch follows one message through the middleware.
 type ticket struct {
-	result  Result
 	entered chan struct{} // closed when the message has its place in the order
-	in      bool
+	once    sync.Once     // enters
+
+	mu     sync.Mutex // guards result: a middleware may have left another goroutine behind
+	result Result
+
+	returned bool // else the middleware panicked or ended its goroutine
+	panicked any
 }
 
 type ticketKey struct{}
@@ -50,10 +60,51 @@ func ticketFrom(ctx context.Context) *ticket {
 	return t
 }
 
-// enter tells SendBatch that the next message may follow. Called by one goroutine.
+// enter tells SendBatch that the next message may follow.
 func (t *ticket) enter() {
-	if t != nil && !t.in {
-		t.in = true
-		close(t.entered)
+	if t != nil {
+		t.once.Do(func() { close(t.entered) })
+	}
+}
+
+// tell notes what became of the message in the last try of the middleware.
+func (t *ticket) tell(r Result) {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.result = r
+}
+
+// sent is the result of the message. The middleware, which returned err, has the last
+// word.
+func (t *ticket) sent(err error) Result {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.returned = true
+	r := t.result
+	r.Err = err
+	return r
+}
+
+// outlive is deferred in the goroutine of the message. It takes up a panic of the
+// middleware, and notes where that ended the goroutine.
+func (t *ticket) outlive(broken *atomic.Bool) {
+	if t.returned {
+		return
+	}
+	t.panicked = recover() // nil after runtime.Goexit
+	broken.Store(true)
+}
+
+// rethrow does to the caller of SendBatch what the middleware did to the goroutine.
+func (t *ticket) rethrow() {
+	switch {
+	case t.returned:
+	case t.panicked != nil:
+		panic(t.panicked)
+	default:
+		runtime.Goexit()
 	}
 }

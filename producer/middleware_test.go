@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -73,6 +74,7 @@ func TestMiddleware(t *testing.T) {
 		})
 	})
 	t.Run("may send other messages while it has one of a batch", sendsMeanwhile)
+	t.Run("that panics or ends its goroutine does so to the sender", failsBadly)
 	t.Run("has the last word on the result", func(t *testing.T) {
 		inBubble(t, func(t *testing.T) {
 			srv := sqstest.New(t)
@@ -130,6 +132,54 @@ func sendsMeanwhile(t *testing.T) {
 			}
 			if place != 20 {
 				t.Errorf("%d messages, want 20", place)
+			}
+		}
+	})
+}
+
+func failsBadly(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		for name, fail := range map[string]func(){"panic": func() { panic(errTest) }, "Goexit": runtime.Goexit} {
+			srv := sqstest.New(t)
+			q := srv.Queue(t, "orders.fifo")
+			srv.Delay("SendMessageBatch", time.Second)
+			bad := producer.MiddlewareFunc(func(next producer.Sender) producer.Sender {
+				return producer.SenderFunc(func(ctx context.Context, m *producer.Message) error {
+					if m.Body == "g2:0" {
+						fail()
+					}
+					return next.Send(ctx, m)
+				})
+			})
+			p := to(t, srv, q, producer.Config{Middleware: []producer.Middleware{bad}})
+			// The way in which a call ended: it returned, or its panic.
+			ended := func(f func()) (how any) {
+				done := make(chan struct{})
+				go func() {
+					defer close(done)
+					defer func() {
+						if how == nil {
+							how = recover()
+						}
+					}()
+					f()
+					how = "returned"
+				}()
+				<-done
+				return how
+			}
+			alone := ended(func() { _ = p.Send(t.Context(), inGroups(3, 3)[2]) })
+			var spent time.Duration
+			inBatch := ended(func() {
+				began := time.Now()
+				defer func() { spent = time.Since(began) }()
+				_, _ = p.SendBatch(t.Context(), inGroups(6, 6))
+			})
+			if want := map[string]any{"panic": errTest, "Goexit": nil}[name]; alone != want || inBatch != want {
+				t.Errorf("%s: Send ended with %v and SendBatch with %v, want %v", name, alone, inBatch, want)
+			}
+			if got := bodies(q); !slices.Equal(got, []string{"g0:0", "g1:0"}) || spent < time.Second {
+				t.Errorf("%s: sent were %v in %v, want those before the failure, waited for", name, got, spent)
 			}
 		}
 	})

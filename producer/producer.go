@@ -125,15 +125,16 @@ func (p *Producer) deliver(ctx context.Context, m *Message) error {
 		return err
 	}
 	r := p.box.Load().await(ctx, it)
-	if t != nil {
-		t.result = r
-	}
+	t.tell(r)
 	return r.Err
 }
 
 // SendBatch sends messages and waits until each has its result, in the order of
 // msgs. The error is nil where all were accepted, else a *BatchError. There may be
 // more than ten of them, and they share requests with what others send meanwhile.
+//
+// A panic of a middleware comes to the caller, as from Send: nothing further is begun
+// then, and what was is waited for before.
 func (p *Producer) SendBatch(ctx context.Context, msgs []Message) ([]Result, error) {
 	results := make([]Result, len(msgs))
 	if len(p.cfg.Middleware) > 0 {
@@ -171,19 +172,25 @@ func (p *Producer) sendAll(ctx context.Context, msgs []Message, results []Result
 // starts when the one before has its place in the order.
 func (p *Producer) sendEach(ctx context.Context, msgs []Message, results []Result) {
 	var wg sync.WaitGroup
+	var broken atomic.Bool
+	tickets := make([]*ticket, 0, len(msgs))
 	for i := range msgs {
 		t := &ticket{entered: make(chan struct{})}
+		tickets = append(tickets, t)
 		m := msgs[i]
 		wg.Go(func() {
 			defer t.enter()
-			err := p.chain.Send(context.WithValue(ctx, ticketKey{}, t), &m)
-			if results[i] = t.result; err != nil || t.result.Err != nil {
-				results[i].Err = err // the middleware has the last word
-			}
+			defer t.outlive(&broken)
+			results[i] = t.sent(p.chain.Send(context.WithValue(ctx, ticketKey{}, t), &m))
 		})
-		<-t.entered
+		if <-t.entered; broken.Load() {
+			break
+		}
 	}
 	wg.Wait()
+	for _, t := range tickets {
+		t.rethrow()
+	}
 }
 
 // take checks a message and takes it into the outbox, when there is room. Its time
