@@ -19,7 +19,14 @@
 // # What is not deleted
 //
 // An object that came by way of a topic is for all of its queues, so nobody deletes
-// it. Objects of messages that were never sent, dead-lettered or lost to retention
+// it. With raw delivery only the object's name can tell: a Store names those for a
+// queue, which it deletes, unlike those for a topic. Other programs' names tell nothing.
+// AWS's extended SQS client for Java by default deletes each object after its message,
+// which loses messages where its SNS client published one raw to several queues; a Store
+// leaves foreign objects alone unless Config.DeleteForeign says that they came to the
+// queue directly.
+//
+// Objects of messages that were never sent, dead-lettered or lost to retention
 // stay too, and those of a process that ended just then. Give the bucket a lifecycle
 // rule that expires objects after the longest time that a message can take: its
 // retention, that of its dead-letter queue, and the retention again after a redrive.
@@ -75,6 +82,11 @@ type Config struct {
 	// Keep leaves objects where they are after their message was deleted.
 	// Default: false, they are deleted.
 	Keep bool
+	// DeleteForeign deletes objects that other programs named too, as AWS's extended SQS
+	// client does. Set it only where no topic delivers foreign pointers raw to the
+	// queue: they look the same, and their objects are for other queues as well.
+	// Default: false, only what a Store named for a queue is deleted.
+	DeleteForeign bool
 	// Logger is told of objects that could not be deleted. Default: silent.
 	Logger *slog.Logger
 }
@@ -99,8 +111,13 @@ const (
 	LegacySizeAttribute = "SQSLargePayloadSize"
 
 	keyAttribute = "idempotency-key" // producer.KeyAttribute
-	shared       = "shared-"         // begins the names of objects that nobody deletes
+	forQueue     = "queue-"          // begins the names of objects that are for one queue
+	shared       = "shared-"         // and of those that nobody deletes
 )
+
+// named tells names of a Store by their forms, whatever prefix they have: what others
+// name may begin with the same words.
+var named = regexp.MustCompile(`(` + forQueue + `|` + shared + `)(?:[A-Z2-7]{26}|[A-Za-z0-9_-]{43})$`)
 
 // Store keeps payloads in a bucket. Make one with New. Safe for concurrent use, also
 // by a producer and several consumers at once.
@@ -180,7 +197,7 @@ func (s *Store) Offload(ctx context.Context, m *holdfast.Message) error {
 // message has the same name each time that it is sent to the same target; without one
 // no two have.
 func name(m *holdfast.Message) string {
-	prefix, target := "", m.Queue.ARN
+	prefix, target := forQueue, m.Queue.ARN
 	if m.Topic.ARN != "" {
 		prefix, target = shared, m.Topic.ARN
 	}

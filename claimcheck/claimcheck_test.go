@@ -62,6 +62,14 @@ func (b *bucket) fail(name string, err error) {
 	b.fails = map[string]error{name: err}
 }
 
+// put is another program's PutObject.
+func (b *bucket) put(t *testing.T, bucket, key, body string) {
+	t.Helper()
+	if _, err := b.Memory.PutObject(t.Context(), &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: strings.NewReader(body)}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func (b *bucket) PutObject(ctx context.Context, in *s3.PutObjectInput, o ...func(*s3.Options)) (*s3.PutObjectOutput, error) {
 	if err := b.call("put"); err != nil {
 		return nil, err
@@ -158,6 +166,7 @@ func TestLargePayloads(t *testing.T) {
 	t.Run("that cannot be fetched now are tried again", fetchedLater)
 	t.Run("that are gone, too large or not the store's dead-letter their message", neverFetched)
 	t.Run("are read from pointers of AWS's clients", pointersOfAWS)
+	t.Run("that AWS's SNS client published raw to two queues are deleted by neither", rawFromAWS)
 }
 
 func thereAndBack(t *testing.T) {
@@ -383,9 +392,7 @@ func neverFetched(t *testing.T) {
 			srv, b := sqstest.New(t), &bucket{}
 			q, s := srv.Queue(t, "orders", sqstest.DLQ(10)), newStore(t, b, func(c *claimcheck.Config) { c.MaxBytes = 10 })
 			for _, at := range [][2]string{{"payloads", "orders/big"}, {"payloads", "big"}, {"secrets", "orders/big"}} {
-				if _, err := b.PutObject(t.Context(), &s3.PutObjectInput{Bucket: &at[0], Key: &at[1], Body: strings.NewReader("more than ten bytes")}); err != nil {
-					t.Fatal(err)
-				}
+				b.put(t, at[0], at[1], "more than ten bytes")
 			}
 			q.Send(t, tt.body, sqstest.NumberAttribute("ExtendedPayloadSize", "5"))
 			list := work(t, srv, q, s, nil)
@@ -406,16 +413,58 @@ func pointersOfAWS(t *testing.T) {
 			"software.amazon.payloadoffloading.PayloadS3Pointer": "ExtendedPayloadSize",
 			"com.amazon.sqs.javamessaging.MessageS3Pointer":      "SQSLargePayloadSize",
 		} {
+			for _, deletes := range []bool{false, true} {
+				srv, b := sqstest.New(t), &bucket{}
+				q, s := srv.Queue(t, "orders"), newStore(t, b, func(c *claimcheck.Config) {
+					c.Prefix, c.Buckets, c.DeleteForeign = "", []string{"theirs"}, deletes
+				})
+				// The second name begins like one of a Store.
+				for _, key := range []string{"c5a9e9a2-2c1f-4d4b-8a3c-7b0f9c2f1e11", "queue-c5a9e9a2-2c1f-4d4b-8a3c-7b0f9c2f1e11"} {
+					b.put(t, "theirs", key, "theirs")
+					q.Send(t, `["`+class+`",{"s3BucketName":"theirs","s3Key":"`+key+`"}]`, sqstest.NumberAttribute(attribute, "6"))
+				}
+				list := work(t, srv, q, s, nil)
+				want := 2
+				if deletes {
+					want = 0
+				}
+				if len(list) != 2 || list[0].Body != "theirs" || len(list[0].Attributes) != 1 || len(b.Objects()) != want {
+					t.Errorf("%s, DeleteForeign %v: handlers saw %+v, objects %v", class, deletes, list, b.Objects())
+				}
+			}
+		}
+	})
+}
+
+// Delivered raw, nothing tells a queue that the message came by a topic. What a Store
+// put for a topic is told by its name, also where foreign objects are deleted and by a
+// store that knows no prefix.
+func rawFromAWS(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		for _, foreign := range []bool{true, false} {
 			srv, b := sqstest.New(t), &bucket{}
-			q, s := srv.Queue(t, "orders"), newStore(t, b, func(c *claimcheck.Config) { c.Prefix, c.Buckets = "", []string{"theirs"} })
-			bucketName, key := "theirs", "c5a9e9a2-2c1f-4d4b-8a3c-7b0f9c2f1e11"
-			if _, err := b.PutObject(t.Context(), &s3.PutObjectInput{Bucket: &bucketName, Key: &key, Body: strings.NewReader("theirs")}); err != nil {
+			topic, queues := srv.Topic(t, "orders"), []*sqstest.Queue{srv.Queue(t, "billing", sqstest.DLQ(3)), srv.Queue(t, "shipping", sqstest.DLQ(3))}
+			for _, q := range queues {
+				topic.Subscribe(t, q, sqstest.Raw())
+			}
+			reader := newStore(t, b, func(c *claimcheck.Config) { c.Prefix, c.DeleteForeign = "", !foreign })
+			m := producer.Message{Body: large, Key: "o-1"}
+			if foreign {
+				b.put(t, "payloads", "orders/c5a9e9a2-2c1f-4d4b-8a3c-7b0f9c2f1e11", large)
+				m.Body = `["software.amazon.payloadoffloading.PayloadS3Pointer",{"s3BucketName":"payloads","s3Key":"orders/c5a9e9a2-2c1f-4d4b-8a3c-7b0f9c2f1e11"}]`
+				m.Attributes = map[string]holdfast.Attribute{"ExtendedPayloadSize": {Type: "Number", String: fmt.Sprint(len(large))}}
+			}
+			if err := send(t, srv.SNS(), topic.ARN, newStore(t, b), m); err != nil {
 				t.Fatal(err)
 			}
-			q.Send(t, `["`+class+`",{"s3BucketName":"theirs","s3Key":"`+key+`"}]`, sqstest.NumberAttribute(attribute, "6"))
-			list := work(t, srv, q, s, nil)
-			if len(list) != 1 || list[0].Body != "theirs" || len(list[0].Attributes) != 1 || len(b.Objects()) != 0 {
-				t.Errorf("%s: handlers saw %+v, objects %v", class, list, b.Objects())
+			synctest.Wait()
+			for _, q := range queues {
+				if list := work(t, srv, q, reader, nil); len(list) != 1 || list[0].Body != large || len(q.DLQ().Messages()) != 0 {
+					t.Errorf("foreign %v, %s: %d runs, dead-lettered %+v", foreign, q.Name, len(list), q.DLQ().Messages())
+				}
+			}
+			if len(b.Objects()) != 1 {
+				t.Errorf("foreign %v: objects %v, want it kept", foreign, b.Objects())
 			}
 		}
 	})

@@ -70,7 +70,7 @@ func ExampleStore_Offload() {
 	fmt.Println(m.Body)
 	fmt.Println(m.Attr("ExtendedPayloadSize"))
 	// Output:
-	// ["software.amazon.payloadoffloading.PayloadS3Pointer",{"s3BucketName":"payloads","s3Key":"orders/Yx6jJaKhaggs5VWbeb0m1F_qjZrhmULRRucwtAPDBsI"}]
+	// ["software.amazon.payloadoffloading.PayloadS3Pointer",{"s3BucketName":"payloads","s3Key":"orders/queue-Yx6jJaKhaggs5VWbeb0m1F_qjZrhmULRRucwtAPDBsI"}]
 	// 12
 }
 

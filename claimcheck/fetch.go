@@ -80,7 +80,8 @@ func (s *Store) owns(p pointer) bool {
 }
 
 // Settled deletes the object of a message once SQS confirmed that the message was
-// deleted, in the background. What was given back or dead-lettered keeps it.
+// deleted, in the background. What was given back or dead-lettered keeps it, and so
+// does what may be for other queues too.
 func (s *Store) Settled(m *holdfast.Message, err error) {
 	if err != nil || s.cfg.Keep {
 		return
@@ -89,7 +90,15 @@ func (s *Store) Settled(m *holdfast.Message, err error) {
 	if !ok { // a duplicate that was never fetched
 		p, ok = pointerOf(m)
 	}
-	if ok && s.owns(p) && m.Topic.ARN == "" && !strings.HasPrefix(strings.TrimPrefix(p.Key, s.cfg.Prefix), shared) {
+	if ok && s.owns(p) && m.Topic.ARN == "" && s.deletes(p) {
 		s.discard(p)
 	}
+}
+
+// deletes tells by the name of an object whether it is of one message only.
+func (s *Store) deletes(p pointer) bool {
+	if own := named.FindStringSubmatch(p.Key); own != nil {
+		return own[1] == forQueue
+	}
+	return s.cfg.DeleteForeign
 }
