@@ -46,7 +46,8 @@ type Config struct {
 	// sns:GetTopicAttributes), else 1 MiB for a queue and 256 KiB for a topic.
 	MaxMessageBytes int
 	// Offload takes bodies that are too large and gives what is sent in their place;
-	// a *claimcheck.Store does. Default: none, a message that is too large is refused.
+	// a *claimcheck.Store does. SendBatch has it take as many at once as Concurrency
+	// says. Default: none, a message that is too large is refused.
 	Offload Offloader
 	// OffloadAbove is the size of body and attributes above which Offload is used, in
 	// bytes, 1 to 1 MiB, for which Offload must be set.

@@ -43,8 +43,12 @@ func chain(s Sender, mw []Middleware) Sender {
 
 // ticket is how SendBatch follows one message through the middleware.
 type ticket struct {
-	entered chan struct{} // closed when the message has its place in the order
-	once    sync.Once     // enters
+	arrived chan struct{}   // closed when the message has come through the middleware
+	before  <-chan struct{} // closed when the one before has its place in the order
+	entered chan struct{}   // closed when this one has, or will have none
+	ahead   <-chan struct{} // has a token for each that has no place yet
+	arrival sync.Once
+	entry   sync.Once
 
 	mu     sync.Mutex // guards result: a middleware may have left another goroutine behind
 	result Result
@@ -60,10 +64,22 @@ func ticketFrom(ctx context.Context) *ticket {
 	return t
 }
 
-// enter tells SendBatch that the next message may follow.
+// arrive tells SendBatch to send the next message through the middleware.
+func (t *ticket) arrive() {
+	if t != nil {
+		t.arrival.Do(func() { close(t.arrived) })
+	}
+}
+
+// enter lets the next message have its place. That has to wait where one further
+// ahead has none yet, though this one has failed.
 func (t *ticket) enter() {
 	if t != nil {
-		t.once.Do(func() { close(t.entered) })
+		t.entry.Do(func() {
+			<-t.before
+			close(t.entered)
+			<-t.ahead
+		})
 	}
 }
 

@@ -118,8 +118,17 @@ func (p *Producer) Send(ctx context.Context, m Message) error {
 
 // deliver is the innermost Sender.
 func (p *Producer) deliver(ctx context.Context, m *Message) error {
-	t := ticketFrom(ctx)
-	it, err := p.take(ctx, time.Now().Add(p.cfg.Timeout), m)
+	t, end := ticketFrom(ctx), time.Now().Add(p.cfg.Timeout)
+	t.arrive()
+	it, err := p.ready(ctx, end, m)
+	if err == nil && t != nil {
+		if err = p.await(ctx, end, t.before); err != nil {
+			err = p.notSent(err)
+		}
+	}
+	if err == nil {
+		err = p.place(ctx, end, it)
+	}
 	t.enter()
 	if err != nil {
 		return err
@@ -133,11 +142,13 @@ func (p *Producer) deliver(ctx context.Context, m *Message) error {
 // msgs. The error is nil where all were accepted, else a *BatchError. There may be
 // more than ten of them, and they share requests with what others send meanwhile.
 //
-// A panic of a middleware comes to the caller, as from Send: nothing further is begun
-// then, and what was is waited for before.
+// With Config.Middleware or Config.Offload each message has a goroutine and a Timeout of
+// its own: up to Config.Concurrency bodies are put elsewhere at once, and the messages
+// are taken in the order of msgs all the same. A panic of either comes to the caller, as
+// from Send: nothing further is begun then, and what was is waited for before.
 func (p *Producer) SendBatch(ctx context.Context, msgs []Message) ([]Result, error) {
 	results := make([]Result, len(msgs))
-	if len(p.cfg.Middleware) > 0 {
+	if len(p.cfg.Middleware) > 0 || p.cfg.Offload != nil {
 		p.sendEach(ctx, msgs, results)
 	} else {
 		p.sendAll(ctx, msgs, results)
@@ -169,21 +180,27 @@ func (p *Producer) sendAll(ctx context.Context, msgs []Message, results []Result
 }
 
 // sendEach sends each message through the middleware, in a goroutine of its own that
-// starts when the one before has its place in the order.
+// starts when the one before has come through. It waits for its place in the order.
 func (p *Producer) sendEach(ctx context.Context, msgs []Message, results []Result) {
 	var wg sync.WaitGroup
 	var broken atomic.Bool
 	tickets := make([]*ticket, 0, len(msgs))
+	ahead := make(chan struct{}, p.cfg.Concurrency) // those without their place
+	before := make(chan struct{})
+	close(before)
 	for i := range msgs {
-		t := &ticket{entered: make(chan struct{})}
+		ahead <- struct{}{}
+		t := &ticket{arrived: make(chan struct{}), before: before, entered: make(chan struct{}), ahead: ahead}
+		before = t.entered
 		tickets = append(tickets, t)
 		m := msgs[i]
 		wg.Go(func() {
 			defer t.enter()
+			defer t.arrive()
 			defer t.outlive(&broken)
 			results[i] = t.sent(p.chain.Send(context.WithValue(ctx, ticketKey{}, t), &m))
 		})
-		if <-t.entered; broken.Load() {
+		if <-t.arrived; broken.Load() {
 			break
 		}
 	}
@@ -196,6 +213,18 @@ func (p *Producer) sendEach(ctx context.Context, msgs []Message, results []Resul
 // take checks a message and takes it into the outbox, when there is room. Its time
 // is over at end.
 func (p *Producer) take(ctx context.Context, end time.Time, m *Message) (*item, error) {
+	it, err := p.ready(ctx, end, m)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.place(ctx, end, it); err != nil {
+		return nil, err
+	}
+	return it, nil
+}
+
+// ready makes a message ready to be placed.
+func (p *Producer) ready(ctx context.Context, end time.Time, m *Message) (*item, error) {
 	if err := p.to.validate(m); err != nil {
 		return nil, err
 	}
@@ -220,18 +249,22 @@ func (p *Producer) take(ctx context.Context, end time.Time, m *Message) (*item, 
 	if err := p.to.fits(size, box.limit, p.cfg.Offload != nil); err != nil {
 		return nil, err
 	}
-	if wait := p.budget.Acquire(int64(size)); wait != nil {
+	return &item{msg: full, size: size, deadline: end, done: make(chan struct{})}, nil
+}
+
+// place gives a message its place in the order, when there is room.
+func (p *Producer) place(ctx context.Context, end time.Time, it *item) error {
+	if wait := p.budget.Acquire(int64(it.size)); wait != nil {
 		if err := p.await(ctx, end, wait.Granted); err != nil {
 			p.budget.Cancel(wait)
-			return nil, p.notSent(err)
+			return p.notSent(err)
 		}
 	}
-	it := &item{msg: full, size: size, deadline: end, done: make(chan struct{})}
-	if !box.add(it) {
-		p.budget.Release(1, int64(size))
-		return nil, p.notSent(ErrClosed)
+	if !p.box.Load().add(it) {
+		p.budget.Release(1, int64(it.size))
+		return p.notSent(ErrClosed)
 	}
-	return it, nil
+	return nil
 }
 
 func (p *Producer) notSent(err error) error { return &SendError{Target: p.to.name, Err: err} }
