@@ -303,6 +303,10 @@ func cannotPut(t *testing.T) {
 		if err := send(t, srv.SQS(), q.URL, newStore(t, &bucket{}), many); err == nil || !strings.Contains(err.Error(), "Attributes is 10; it must be at most 9") {
 			t.Errorf("error %v, want one that tells of the attribute that has no room", err)
 		}
+		puts := b.count("put")
+		if err := send(t, srv.SQS(), q.URL, newStore(t, b), producer.Message{Body: "x", Key: large}); err == nil || b.count("put") != puts {
+			t.Errorf("a large key: error %v after %d puts, want one before", err, b.count("put")-puts)
+		}
 		if n := srv.Calls("SendMessageBatch"); n != 0 {
 			t.Errorf("%d requests", n)
 		}

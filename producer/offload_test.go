@@ -56,6 +56,7 @@ func TestOffload(t *testing.T) {
 	t.Run("of a batch runs as many at once as Concurrency, and each has its Timeout", offloadsAtOnce)
 	t.Run("of a batch keeps its order", offloadsInOrder)
 	t.Run("of a batch ends with its context", offloadsUntilCancelled)
+	t.Run("is not begun for what is refused all the same", offloadsNothingInVain)
 	t.Run("that panics does so to the sender of the batch", offloadPanics)
 }
 
@@ -174,4 +175,48 @@ func offloadPanics(t *testing.T) {
 			t.Errorf("panic %v after %v with %d messages sent; want that of the Offloader after those under way", got, spent, n)
 		}
 	})
+}
+
+func offloadsNothingInVain(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		for name, tt := range map[string]struct {
+			m    producer.Message
+			want []string // nil: accepted
+			puts int
+		}{
+			"a small body beside a large key": {
+				producer.Message{Body: "x", Key: strings.Repeat("k", 3000)},
+				[]string{"Attributes is 3021 bytes with those of Key, ContentType and Trace; it must be at most 1024 bytes, where the body is too large and put elsewhere"}, 0,
+			},
+			"a large body without room for a pointer": {
+				producer.Message{Body: strings.Repeat("x", 2000), Key: strings.Repeat("k", 1004)},
+				[]string{"Attributes is 1025 bytes with those of Key, ContentType and Trace; it must be at most 1024 bytes, where the body is too large and put elsewhere"}, 0,
+			},
+			"a large body with room for one": {producer.Message{Body: strings.Repeat("x", 2000), Key: strings.Repeat("k", 1003)}, nil, 1},
+			"what fits as it is":             {producer.Message{Body: "x", Key: strings.Repeat("k", 1500)}, nil, 0},
+			"ten attributes": {
+				producer.Message{Body: strings.Repeat("x", 3000), Attributes: attributes(10)},
+				[]string{"Attributes is 10; it must be at most 9 with those of Key and ContentType, where the body is too large and put elsewhere"}, 0,
+			},
+		} {
+			srv := sqstest.New(t)
+			puts := 0
+			away := offloader(func(m *holdfast.Message) {
+				puts++
+				m.Body = "pointer"
+			})
+			p := to(t, srv, srv.Queue(t, "orders"), producer.Config{Offload: away, OffloadAbove: 100, MaxMessageBytes: 2048})
+			err := p.Send(t.Context(), tt.m)
+			if diff := cmp.Diff(tt.want, faults(err)); diff != "" || (err == nil) != (tt.want == nil) || puts != tt.puts {
+				t.Errorf("%s: %d puts, error %v; faults (-want +got):\n%s", name, puts, err, diff)
+			}
+		}
+	})
+}
+
+type offloader func(m *holdfast.Message)
+
+func (f offloader) Offload(_ context.Context, m *holdfast.Message) error {
+	f(m)
+	return nil
 }

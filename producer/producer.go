@@ -242,7 +242,12 @@ func (p *Producer) ready(ctx context.Context, end time.Time, m *Message) (*item,
 	}
 	full, size := p.complete(*m, p.trace(ctx, m))
 	if p.cfg.Offload != nil && size > box.offloadAbove {
-		if full, size, err = p.offload(ctx, end, full); err != nil {
+		switch err := p.to.roomForPointer(size-len(full.Body), box.limit); {
+		case err == nil:
+			if full, size, err = p.offload(ctx, end, full); err != nil {
+				return nil, err
+			}
+		case size > box.limit:
 			return nil, err
 		}
 	}

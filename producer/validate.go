@@ -20,7 +20,8 @@ const (
 	maxName       = 256 // characters of an attribute's name, and of its type
 	maxToken      = 128 // characters of a group or deduplication id
 	maxDelay      = 15 * time.Minute
-	maxSubject    = 99 // [Publish]: less than 100
+	maxSubject    = 99      // [Publish]: less than 100
+	maxPointer    = 1 << 10 // bytes that an Offloader leaves of a body, its attribute included
 )
 
 // validate reports all that SQS or SNS would refuse about m. It looks at what the
@@ -134,6 +135,19 @@ func (t target) fits(size, limit int, offloads bool) error {
 		bound += "; set Config.Offload to keep larger ones elsewhere (package claimcheck)"
 	}
 	return &MessageError{Field: "Body", Value: fmt.Sprintf("%d bytes with its attributes", size), Bound: bound}
+}
+
+// roomForPointer reports attributes beside which no pointer has room, so that it is
+// useless to put the body elsewhere.
+func (t target) roomForPointer(attributes, limit int) error {
+	room := limit - min(maxPointer, limit/2)
+	if attributes <= room {
+		return nil
+	}
+	return &MessageError{
+		Field: "Attributes", Value: fmt.Sprintf("%d bytes with those of Key, ContentType and Trace", attributes),
+		Bound: fmt.Sprintf("at most %d bytes, where the body is too large and put elsewhere", room),
+	}
 }
 
 func kindOf(a holdfast.Attribute) (kind string, valid bool) {
