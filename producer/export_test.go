@@ -11,8 +11,5 @@ func Kept(p *Producer) (lanes, items int) {
 	o := p.box.Load()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for it := o.items.next; it != &o.items; it = it.next {
-		items++
-	}
-	return len(o.lanes), items
+	return len(o.lanes), o.pending + len(o.due)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -20,6 +21,7 @@ func TestFailures(t *testing.T) {
 	t.Run("of a request for one message's sake fail that one alone", oneToBlame)
 	t.Run("end with the context, the last error told", endWithContext)
 	t.Run("end with Config.Timeout", endWithTimeout)
+	t.Run("end each at its own time, in whatever order these come", endInOrder)
 	t.Run("while the target is looked for are tried again, or told", whileOpening)
 }
 
@@ -205,6 +207,39 @@ func endWithTimeout(t *testing.T) {
 		if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, producer.ErrUnconfirmed) || spent != 3*time.Second || !strings.Contains(err.Error(), "Config.Timeout (3s)") {
 			t.Errorf("after %v: %v; want it after 3 s, in doubt", spent, err)
 		}
+	})
+}
+
+// Messages whose bodies are put elsewhere are taken after others that have more time
+// left; and many are out of time at once.
+func endInOrder(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		srv := sqstest.New(t)
+		away := &depot{wait: func(string) time.Duration { return time.Second }}
+		p := to(t, srv, srv.Queue(t, "orders"), producer.Config{Timeout: 3 * time.Second, Offload: away, OffloadAbove: 5})
+		srv.Fail("SendMessageBatch", sqstest.Throttle)
+		var wg sync.WaitGroup
+		send := func(m producer.Message) {
+			wg.Go(func() {
+				var err error
+				spent := took(func() { err = p.Send(t.Context(), m) })
+				if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, producer.ErrUnconfirmed) || spent != 3*time.Second {
+					t.Errorf("%s after %v: %v", m.Body, spent, err)
+				}
+			})
+		}
+		for i := range 30 {
+			for _, m := range append(texts(10), larges(10)...) {
+				send(m)
+			}
+			if i == 20 {
+				for _, m := range texts(2500) {
+					send(m)
+				}
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		wg.Wait()
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"testing"
@@ -86,6 +87,7 @@ func TestGroupOrder(t *testing.T) {
 	}
 	t.Run("holds back a group behind a message that is tried again, and no other", groupHeldBack)
 	t.Run("goes on behind a message that is refused, or whose sender has gone", groupGoesOn)
+	t.Run("goes on whoever of its senders go", anyMayGo)
 	t.Run("is kept to a topic and through it", topicOrder)
 	t.Run("has one message of a group in a request", onePerGroup)
 }
@@ -164,6 +166,61 @@ func groupGoesOn(t *testing.T) {
 		wg.Wait()
 		if got := bodies(q); len(got) != 4 || got[3] != "stays" {
 			t.Errorf("bodies are %v", got)
+		}
+	})
+}
+
+// Of those that wait in their lanes some give up, first, last or in the middle.
+func anyMayGo(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		srv := sqstest.New(t)
+		q := srv.Queue(t, "orders.fifo")
+		p := to(t, srv, q, producer.Config{})
+		fault := srv.Fail("SendMessageBatch", sqstest.Throttle)
+		random := rand.New(rand.NewPCG(1, 2))
+		var wg sync.WaitGroup
+		var cancels []context.CancelFunc
+		want := make(map[string][]string)
+		for i, m := range inGroups(200, 5) {
+			ctx := t.Context()
+			goes := random.IntN(3) > 0 || i < 5 || i > 190
+			if goes {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithCancel(ctx)
+				cancels = append(cancels, cancel)
+			} else {
+				want[m.GroupID] = append(want[m.GroupID], strings.TrimPrefix(m.Body, m.GroupID+":"))
+			}
+			wg.Go(func() {
+				if err := p.Send(ctx, m); (err != nil) != goes || goes && !errors.Is(err, context.Canceled) {
+					t.Errorf("%s: %v", m.Body, err)
+				}
+			})
+			synctest.Wait()
+		}
+		time.Sleep(100 * time.Millisecond)
+		random.Shuffle(len(cancels), func(i, j int) { cancels[i], cancels[j] = cancels[j], cancels[i] })
+		for _, cancel := range cancels {
+			cancel()
+			synctest.Wait()
+		}
+		for i := range 5 { // and others come
+			m := producer.Message{Body: fmt.Sprintf("g%d:more", i), GroupID: fmt.Sprintf("g%d", i)}
+			want[m.GroupID] = append(want[m.GroupID], "more")
+			wg.Go(func() {
+				if err := p.Send(t.Context(), m); err != nil {
+					t.Errorf("%s: %v", m.Body, err)
+				}
+			})
+		}
+		synctest.Wait()
+		fault.Stop()
+		wg.Wait()
+		if diff := cmp.Diff(want, byGroup(bodies(q))); diff != "" {
+			t.Errorf("groups (-want +got):\n%s", diff)
+		}
+		if lanes, items := producer.Kept(p); lanes != 0 || items != 0 {
+			t.Errorf("%d groups and %d messages are kept", lanes, items)
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package producer
 
 import (
+	"container/heap"
 	"context"
 	"errors"
 	"fmt"
@@ -31,10 +32,10 @@ type outbox struct {
 	newCall      func() (context.Context, context.CancelFunc)
 	cutCalls     func()
 
-	mu      sync.Mutex // guards all below, and items
+	mu      sync.Mutex // guards all below, and the items
 	lanes   map[string]*lane
 	pending int
-	items   item          // the root of a ring of all that are pending
+	due     dues          // those pending whose senders wait
 	closed  bool          // nothing more is taken
 	dead    bool          // nothing is tried again
 	gaveUp  error         // what close returns where it gave up on messages
@@ -43,11 +44,11 @@ type outbox struct {
 	rings   time.Time     // when; zero where it is not set
 }
 
-// lane is the messages of one group in their order. The first is queued, flying or
-// resting; the others are laned.
+// lane is the messages of one group in their order, a list from the last to the first.
+// The first is queued, flying or resting; the others are laned.
 type lane struct {
 	group string
-	items []*item
+	last  *item
 }
 
 type state uint8
@@ -77,12 +78,45 @@ type item struct {
 	last     error
 	result   Result
 
-	next, prev *item // among those pending
+	ahead, behind *item // in its lane
+	place         int   // in due; -1 where it is not there
+}
+
+// dues is a heap by deadline. In an outage there may be a million, and those of a large
+// SendBatch come late with an early one: neither may cost more than its logarithm.
+type dues []*item
+
+func (d dues) Len() int           { return len(d) }
+func (d dues) Less(i, j int) bool { return d[i].deadline.Before(d[j].deadline) }
+func (d dues) Swap(i, j int) {
+	d[i], d[j] = d[j], d[i]
+	d[i].place, d[j].place = i, j
+}
+
+func (d *dues) Push(x any) {
+	it := x.(*item)
+	it.place = len(*d)
+	*d = append(*d, it)
+}
+
+func (d *dues) Pop() any {
+	last := len(*d) - 1
+	it := (*d)[last]
+	it.place = -1
+	(*d)[last] = nil
+	*d = (*d)[:last]
+	return it
+}
+
+// drop takes it off, where it is there.
+func (d *dues) drop(it *item) {
+	if it.place >= 0 {
+		heap.Remove(d, it.place)
+	}
 }
 
 func newOutbox(p *Producer, limit int) *outbox {
 	o := &outbox{p: p, limit: limit, offloadAbove: limit}
-	o.items.next, o.items.prev = &o.items, &o.items
 	if p.cfg.OffloadAbove > 0 {
 		o.offloadAbove = min(limit, p.cfg.OffloadAbove)
 	}
@@ -119,8 +153,7 @@ func (o *outbox) add(it *item) bool {
 		return false
 	}
 	o.pending++
-	it.prev, it.next = o.items.prev, &o.items
-	it.prev.next, it.next.prev = it, it
+	heap.Push(&o.due, it)
 	if o.lanes != nil {
 		l := o.lanes[it.msg.GroupID]
 		if l == nil {
@@ -130,7 +163,10 @@ func (o *outbox) add(it *item) bool {
 			it.state = laned
 		}
 		it.lane = l
-		l.items = append(l.items, it)
+		if it.ahead = l.last; l.last != nil {
+			l.last.behind = it
+		}
+		l.last = it
 	}
 	first := it.state == queued
 	if o.rings.IsZero() || it.deadline.Before(o.rings) {
@@ -154,27 +190,25 @@ func (o *outbox) arm(at time.Time) {
 	o.timer.Reset(time.Until(at))
 }
 
-// expire gives up on what is out of time.
+// expire gives up on what is out of time, so many at once that others get at the
+// outbox in between.
 func (o *outbox) expire() {
-	var after settling
-	o.mu.Lock()
-	now, next := time.Now(), time.Time{}
-	for it := o.items.next; it != &o.items; {
-		following := it.next
-		switch {
-		case it.left:
-		case !it.deadline.After(now):
-			o.abandon(it, o.p.timeout(), &after)
-		case next.IsZero() || it.deadline.Before(next):
-			next = it.deadline
+	for more := true; more; {
+		var after settling
+		o.mu.Lock()
+		now, why := time.Now(), o.p.timeout()
+		for range 1000 {
+			if more = len(o.due) > 0 && !o.due[0].deadline.After(now); !more {
+				break
+			}
+			o.abandon(o.due[0], why, &after)
 		}
-		it = following
+		if o.rings = (time.Time{}); !more && len(o.due) > 0 {
+			o.arm(o.due[0].deadline)
+		}
+		o.mu.Unlock()
+		after.do(o)
 	}
-	if o.rings = next; !next.IsZero() {
-		o.arm(next)
-	}
-	o.mu.Unlock()
-	after.do(o)
 }
 
 // await waits for the result of an item until ctx ends.
@@ -199,6 +233,7 @@ func (o *outbox) abandon(it *item, why error, after *settling) {
 	if it.state == settled || it.left {
 		return
 	}
+	o.due.drop(it)
 	if it.last != nil {
 		why = fmt.Errorf("%w; the last try: %w", why, it.last)
 	}
@@ -231,7 +266,7 @@ func (o *outbox) settle(it *item, r Result, after *settling) {
 		o.leave(l, it, after)
 	}
 	it.state = settled
-	it.prev.next, it.next.prev = it.next, it.prev
+	o.due.drop(it)
 	o.pending--
 	after.items++
 	after.weight += int64(it.size)
@@ -244,19 +279,24 @@ func (o *outbox) settle(it *item, r Result, after *settling) {
 
 // leave takes an item off its lane. Call with mu held.
 func (o *outbox) leave(l *lane, it *item, after *settling) {
-	if it.state == laned {
-		i := slices.Index(l.items, it)
-		l.items = slices.Delete(l.items, i, i+1)
-		return
+	ahead, behind := it.ahead, it.behind
+	it.ahead, it.behind = nil, nil
+	if ahead != nil {
+		ahead.behind = behind
 	}
-	l.items[0] = nil
-	l.items = l.items[1:]
-	if len(l.items) == 0 {
+	if behind != nil {
+		behind.ahead = ahead
+	} else {
+		l.last = ahead
+	}
+	switch {
+	case ahead != nil: // it was not the first
+	case behind == nil:
 		delete(o.lanes, l.group)
-		return
+	default:
+		behind.state = queued
+		after.next = append(after.next, behind)
 	}
-	l.items[0].state = queued
-	after.next = append(after.next, l.items[0])
 }
 
 func (s *settling) do(o *outbox) {
@@ -445,13 +485,8 @@ func (o *outbox) abort(ctx context.Context) {
 	left := 0
 	o.mu.Lock()
 	o.dead = true
-	for it := o.items.next; it != &o.items; {
-		next := it.next
-		if !it.left {
-			left++
-		}
-		o.abandon(it, ErrClosed, &after)
-		it = next
+	for ; len(o.due) > 0; left++ {
+		o.abandon(o.due[len(o.due)-1], ErrClosed, &after)
 	}
 	if left > 0 {
 		o.gaveUp = fmt.Errorf("%w with %d messages not sent: %w", ErrClosed, left, context.Cause(ctx))

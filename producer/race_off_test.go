@@ -1,0 +1,6 @@
+//go:build !race
+
+package producer_test
+
+// raceDetector makes everything some ten times slower.
+const raceDetector = false
