@@ -76,6 +76,8 @@ type Offloader interface {
 }
 
 // SQSAPI is what a producer to a queue calls of the SDK's client; *sqs.Client has it.
+// Another client, or its HTTP client, should not try again by itself: whether the first
+// of several tries was applied, the error of the last does not tell.
 type SQSAPI interface {
 	GetQueueUrl(context.Context, *sqs.GetQueueUrlInput, ...func(*sqs.Options)) (*sqs.GetQueueUrlOutput, error)
 	GetQueueAttributes(context.Context, *sqs.GetQueueAttributesInput, ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error)
@@ -83,6 +85,7 @@ type SQSAPI interface {
 }
 
 // SNSAPI is what a producer to a topic calls of the SDK's client; *sns.Client has it.
+// What SQSAPI says of other clients holds here too.
 type SNSAPI interface {
 	GetTopicAttributes(context.Context, *sns.GetTopicAttributesInput, ...func(*sns.Options)) (*sns.GetTopicAttributesOutput, error)
 	PublishBatch(context.Context, *sns.PublishBatchInput, ...func(*sns.Options)) (*sns.PublishBatchOutput, error)

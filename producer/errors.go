@@ -110,6 +110,23 @@ func (e *AccessError) Error() string {
 // Unwrap returns the error of the SDK.
 func (e *AccessError) Unwrap() error { return e.Err }
 
+// ClientError says that the client could not make a request: it gets no credentials, or
+// cannot encode the message. Nothing was sent, and it is not tried again: look at the
+// configuration of the client that New was given. Credentials that a service such as
+// STS fails to give just now are tried again.
+type ClientError struct {
+	// Action is as IAM names it, for example sqs:SendMessage.
+	Action string
+	Err    error
+}
+
+func (e *ClientError) Error() string {
+	return fmt.Sprintf("producer: the client could not make a request for %s, and nothing was sent: look at its credentials and configuration: %v", e.Action, e.Err)
+}
+
+// Unwrap returns the error of the SDK.
+func (e *ClientError) Unwrap() error { return e.Err }
+
 // TargetError says that the queue or topic does not exist. It is not tried again.
 type TargetError struct {
 	Target string

@@ -2,6 +2,7 @@ package producer
 
 import (
 	"errors"
+	"net"
 	"net/http"
 	"strings"
 
@@ -17,8 +18,12 @@ type fault uint8
 const (
 	// throttled: the request was not applied, and will be some other time.
 	throttled fault = iota
+	// unsent: the request did not reach the service, and may some other time.
+	unsent
 	// lost: whether it was applied is not known. Broken connections, timeouts, 5xx.
 	lost
+	// unready: the client cannot make the request.
+	unready
 	// denied: an operator must act.
 	denied
 	// missing: the target does not exist.
@@ -28,7 +33,36 @@ const (
 )
 
 // again tells whether to try again.
-func (f fault) again() bool { return f == throttled || f == lost }
+func (f fault) again() bool { return f == throttled || f == unsent || f == lost }
+
+// unsentError is of a call that surely has not reached the service.
+type unsentError struct {
+	err   error
+	again bool // it may some other time
+}
+
+func (e *unsentError) Error() string { return e.err.Error() }
+
+func (e *unsentError) Unwrap() error { return e.err }
+
+// passes tells whether what kept the client from making a request may pass: a service
+// that gives credentials failed in a way that does. Without a role to its instance, or
+// elsewhere than in EC2, the metadata service answers so for ever; where it once
+// answered the SDK has its last credentials for such times.
+func passes(err error) bool {
+	var last *smithy.OperationError
+	calls := 0 // the first is that of the request itself, the others bring its credentials
+	for next := err; errors.As(next, &last); next = last.Err {
+		calls++
+	}
+	return calls > 1 && last.ServiceID != "ec2imds" && classify(last.Err).again()
+}
+
+// undialled tells whether no connection was made.
+func undialled(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect") || is[*net.DNSError](err)
+}
 
 // classify says what an error means. Typed errors are matched by type, since their
 // codes differ between AWS and emulators.
@@ -42,6 +76,15 @@ func classify(err error) fault {
 			return f
 		}
 		return rejected
+	}
+	if unsentErr := (*unsentError)(nil); errors.As(err, &unsentErr) {
+		switch {
+		case unsentErr.again:
+			return unsent
+		case is[*smithy.SerializationError](err):
+			return rejected // perhaps one message of it is to blame
+		}
+		return unready
 	}
 	switch {
 	case is[*sqstypes.QueueDoesNotExist](err), is[*sqstypes.QueueDeletedRecently](err), is[*sqstypes.InvalidAddress](err), is[*snstypes.NotFoundException](err):
@@ -57,7 +100,7 @@ func classify(err error) fault {
 	}
 	var api smithy.APIError
 	if !errors.As(err, &api) {
-		return lost // also credentials that could not be had: they may be back soon
+		return lost
 	}
 	var reply *awshttp.ResponseError
 	status := 0

@@ -1,6 +1,7 @@
 package producer
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
@@ -75,7 +76,7 @@ type Result struct {
 
 // complete returns m with all that is sent along, and its size as SQS and SNS count
 // it. It is called once per message, before the first try.
-func (p *Producer) complete(m Message, trace Trace) (Message, int) {
+func (p *Producer) complete(ctx context.Context, m Message) (Message, int) {
 	if p.to.fifo && m.DeduplicationID == "" {
 		m.DeduplicationID = deduplicationID(m.Key)
 	}
@@ -86,6 +87,7 @@ func (p *Producer) complete(m Message, trace Trace) (Message, int) {
 	if m.ContentType != "" {
 		add = append(add, attribute{ContentTypeAttribute, m.ContentType})
 	}
+	trace, dropped := p.trace(ctx, &m)
 	m.Trace = trace
 	room := maxAttributes - len(m.Attributes) - len(add)
 	if p.cfg.Offload != nil {
@@ -94,12 +96,15 @@ func (p *Producer) complete(m Message, trace Trace) (Message, int) {
 	switch {
 	case m.Trace.TraceParent == "":
 	case room <= 0:
-		p.stats.tracesDropped.Add(1)
+		dropped = true
 	default:
 		add = append(add, attribute{TraceParentAttribute, m.Trace.TraceParent})
 		if m.Trace.TraceState != "" && room > 1 {
 			add = append(add, attribute{TraceStateAttribute, m.Trace.TraceState})
 		}
+	}
+	if dropped {
+		p.stats.tracesDropped.Add(1)
 	}
 	for i, a := range add {
 		if i == 0 {

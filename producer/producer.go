@@ -46,6 +46,7 @@ type Producer struct {
 	cfg    Config
 	to     target
 	t      transport
+	notes  bool // the client notes how far its requests come
 	chain  Sender
 	budget *batch.Budget
 	stats  counters
@@ -96,7 +97,7 @@ func New(client any, target string, cfg Config) (*Producer, error) {
 // *MessageError for each field that the target would refuse, else a *SendError that
 // says why the message was not sent, or not surely (ErrUnconfirmed): the cause of
 // ctx, Config.Timeout (context.DeadlineExceeded), ErrClosed, *AccessError,
-// *TargetError or what the service answered.
+// *TargetError, *ClientError or what the service answered.
 //
 // When ctx ends, a message that is not under way is not sent any more.
 func (p *Producer) Send(ctx context.Context, m Message) error {
@@ -240,7 +241,7 @@ func (p *Producer) ready(ctx context.Context, end time.Time, m *Message) (*item,
 	if err != nil {
 		return nil, p.notSent(err)
 	}
-	full, size := p.complete(*m, p.trace(ctx, m))
+	full, size := p.complete(ctx, *m)
 	if p.cfg.Offload != nil && size > box.offloadAbove {
 		switch err := p.to.roomForPointer(size-len(full.Body), box.limit); {
 		case err == nil:
@@ -364,7 +365,10 @@ func (p *Producer) within(ctx context.Context, end time.Time) (context.Context, 
 func (p *Producer) find(ctx context.Context) (limit int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	limit, err = p.t.open(ctx, p.cfg.MaxMessageBytes == 0)
+	err = p.call(ctx, func(ctx context.Context) (err error) {
+		limit, err = p.t.open(ctx, p.cfg.MaxMessageBytes == 0)
+		return err
+	})
 	if call := (*callError)(nil); errors.As(err, &call) {
 		reading := call.action == "sqs:GetQueueAttributes" || call.action == "sns:GetTopicAttributes"
 		if reading && classify(err) == denied {

@@ -47,8 +47,8 @@ type Stats struct {
 	Calls, CallErrors int64
 	// Offloaded is how many bodies were put elsewhere.
 	Offloaded int64
-	// TracesDropped is how many messages went without the trace of W3C, for want of
-	// room among the ten attributes or because it was malformed.
+	// TracesDropped is how many messages went without a trace, that of W3C for want of
+	// room among the ten attributes, either because it was malformed.
 	TracesDropped int64
 	// Pending is how many messages are taken and not yet sent, PendingBytes their
 	// size.

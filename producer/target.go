@@ -104,9 +104,12 @@ func (p *Producer) transport(client any) (transport, error) {
 // explain makes an error that says what to do out of one that the service gave.
 func (t target) explain(action string, err error) error {
 	var known *AccessError
+	var unsent *unsentError
 	switch {
 	case errors.As(err, &known):
 		return err
+	case errors.As(err, &unsent) && !unsent.again:
+		return &ClientError{Action: action, Err: err}
 	case classify(err) == denied:
 		return &AccessError{Action: action, Resource: t.name, Err: err}
 	case classify(err) == missing:

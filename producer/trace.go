@@ -10,7 +10,8 @@ import (
 // Trace says to which trace a message belongs, in the two ways that are in use. It is
 // metadata: where a message has no room for it, it goes without.
 type Trace struct {
-	// AWSTraceHeader is that of X-Ray, "Root=1-...;Parent=...;Sampled=1". A queue
+	// AWSTraceHeader is that of X-Ray, "Root=1-...;Parent=...;Sampled=1", in printable
+	// characters of ASCII. A queue
 	// takes it as a system attribute, which does not count among the ten. A topic takes
 	// one per request: messages that were gathered into one get it where all have the
 	// same.
@@ -32,18 +33,18 @@ func Handled(ctx context.Context) Trace {
 	return Trace{AWSTraceHeader: m.TraceHeader, TraceParent: m.Attr(TraceParentAttribute), TraceState: m.Attr(TraceStateAttribute)}
 }
 
-// trace is the trace of m: what it says itself, else what Config.Trace does.
-func (p *Producer) trace(ctx context.Context, m *Message) Trace {
+// trace is the trace of m: what it says itself, else what Config.Trace does. Of that,
+// which may be as a stranger sent it, the malformed is dropped and no reason to fail.
+func (p *Producer) trace(ctx context.Context, m *Message) (t Trace, dropped bool) {
 	if m.Trace != (Trace{}) {
-		return m.Trace
+		return m.Trace, false
 	}
-	t := p.cfg.Trace(ctx)
-	if _, at := badCharacter(t.AWSTraceHeader); at >= 0 {
-		t.AWSTraceHeader = ""
+	t = p.cfg.Trace(ctx)
+	if !validHeader(t.AWSTraceHeader) {
+		t.AWSTraceHeader, dropped = "", true
 	}
 	if t.TraceParent != "" && !validTraceParent(t.TraceParent) {
-		p.stats.tracesDropped.Add(1)
-		t.TraceParent = ""
+		t.TraceParent, dropped = "", true
 	}
 	_, named := m.Attributes[TraceParentAttribute]
 	if _, at := badCharacter(t.TraceState); at >= 0 || t.TraceParent == "" || named {
@@ -52,7 +53,7 @@ func (p *Producer) trace(ctx context.Context, m *Message) Trace {
 	if named {
 		t.TraceParent = "" // the sender has set the attribute
 	}
-	return t
+	return t, dropped
 }
 
 // validTraceParent tells whether s is version-traceid-parentid-flags in lower case

@@ -41,8 +41,12 @@ func traces(t *testing.T, srv *sqstest.Server, q *sqstest.Queue, n int) map[stri
 	go func() { done <- c.Run(ctx) }()
 	all := make(map[string]traced)
 	for range n {
-		m := <-got
-		all[m.Body] = traced{m.Attr("traceparent"), m.Attr("tracestate"), m.TraceHeader}
+		select {
+		case m := <-got:
+			all[m.Body] = traced{m.Attr("traceparent"), m.Attr("tracestate"), m.TraceHeader}
+		case <-time.After(time.Minute):
+			t.Errorf("not all of %d messages came", n)
+		}
 	}
 	cancel()
 	if err := <-done; err != nil {
@@ -113,12 +117,30 @@ func TestTraces(t *testing.T) {
 			send(producer.Message{Body: "own", Trace: producer.Trace{AWSTraceHeader: "Root=1"}})
 			tell = producer.Trace{AWSTraceHeader: "\x00", TraceParent: "nonsense", TraceState: "\x00"}
 			send(producer.Message{Body: "malformed"})
-			want := map[string]traced{"told": {parent, "a=1", xray}, "own attribute": {"mine", "", xray}, "own": {"", "", "Root=1"}, "malformed": {}}
-			if diff := cmp.Diff(want, traces(t, srv, q, 4)); diff != "" {
+			tell = producer.Trace{AWSTraceHeader: "Root=1\n", TraceParent: parent}
+			send(producer.Message{Body: "half", Attributes: attributes(10)})
+			want := map[string]traced{"told": {parent, "a=1", xray}, "own attribute": {"mine", "", xray}, "own": {"", "", "Root=1"}, "malformed": {}, "half": {}}
+			if diff := cmp.Diff(want, traces(t, srv, q, 5)); diff != "" {
 				t.Errorf("traces (-want +got):\n%s", diff)
 			}
-			if n := p.Stats().TracesDropped; n != 1 {
-				t.Errorf("%d traces were dropped, want 1", n)
+			if n := p.Stats().TracesDropped; n != 2 {
+				t.Errorf("%d traces were dropped, want 2", n)
+			}
+		})
+	})
+	t.Run("of a message that cannot go on are left out of what its handler sends", func(t *testing.T) {
+		inBubble(t, func(t *testing.T) {
+			srv := sqstest.New(t)
+			topic, q := srv.Topic(t, "orders"), srv.Queue(t, "billing")
+			topic.Subscribe(t, q, sqstest.Raw())
+			p := toTopic(t, srv, topic)
+			ctx := holdfast.NewContext(t.Context(), &holdfast.Message{TraceHeader: "Root=1\r\nX-Other: 1"}, nil)
+			if err := p.Send(ctx, producer.Message{Body: "invoice"}); err != nil {
+				t.Error(err)
+			}
+			synctest.Wait()
+			if diff := cmp.Diff(map[string]traced{"invoice": {}}, traces(t, srv, q, 1)); diff != "" {
+				t.Errorf("traces (-want +got):\n%s", diff)
 			}
 		})
 	})

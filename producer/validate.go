@@ -56,7 +56,9 @@ func (t target) validate(m *Message) error {
 	}
 	character("Key", m.Key)
 	character("ContentType", m.ContentType)
-	character("Trace.AWSTraceHeader", m.Trace.AWSTraceHeader)
+	if h := m.Trace.AWSTraceHeader; !validHeader(h) {
+		bad("Trace.AWSTraceHeader", strconv.Quote(h), "printable characters of ASCII")
+	}
 	character("Trace.TraceState", m.Trace.TraceState)
 	if m.Trace.TraceParent != "" && !validTraceParent(m.Trace.TraceParent) {
 		bad("Trace.TraceParent", strconv.Quote(m.Trace.TraceParent), "as W3C Trace Context has it, 00-(32 hex digits)-(16 hex digits)-(2 hex digits)")
@@ -165,6 +167,11 @@ func validName(s string) bool {
 
 func validToken(s string) bool {
 	return s != "" && len(s) <= maxToken && only(s, "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
+}
+
+// validHeader tells what may be the value of an HTTP header, which a trace becomes.
+func validHeader(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r > 0x7e })
 }
 
 // validNumber leaves out what ParseFloat takes beyond decimal numbers.

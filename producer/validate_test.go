@@ -110,6 +110,8 @@ func TestMessages(t *testing.T) {
 		"a subject of 99 characters":      {"topic", producer.Message{Body: "x", Subject: strings.Repeat("é", 99)}, nil},
 		"a subject of two lines":          {"topic", producer.Message{Body: "x", Subject: "a\nb"}, []string{`Subject is "a\nb"; it must be up to 99 characters without line breaks and control characters`}},
 		"a malformed trace":               {"queue", producer.Message{Body: "x", Trace: producer.Trace{TraceParent: "00-1-2-01"}}, []string{`Trace.TraceParent is "00-1-2-01"; it must be as W3C Trace Context has it, 00-(32 hex digits)-(16 hex digits)-(2 hex digits)`}},
+		"a trace of two lines":            {"topic", producer.Message{Body: "x", Trace: producer.Trace{AWSTraceHeader: "Root=1\nx"}}, []string{`Trace.AWSTraceHeader is "Root=1\nx"; it must be printable characters of ASCII`}},
+		"a trace with a DEL":              {"queue", producer.Message{Body: "x", Trace: producer.Trace{AWSTraceHeader: "Root=1\x7f"}}, []string{`Trace.AWSTraceHeader is "Root=1\x7f"; it must be printable characters of ASCII`}},
 		"several at once": {"queue", producer.Message{Delay: -1, Subject: "s", GroupID: "ö"}, []string{
 			`Body is ""; it must be at least 1 byte`, `GroupID is "ö"; ` + wantToken, "Delay is -1ns; it must be whole seconds, 0s to 15m0s", `Subject is "s"; it must be empty: a queue has no subjects`,
 		}},
