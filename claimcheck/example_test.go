@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/holdfast-go/holdfast"
 	"github.com/holdfast-go/holdfast/claimcheck"
@@ -72,6 +73,47 @@ func ExampleStore_Offload() {
 	// Output:
 	// ["software.amazon.payloadoffloading.PayloadS3Pointer",{"s3BucketName":"payloads","s3Key":"orders/queue-Yx6jJaKhaggs5VWbeb0m1F_qjZrhmULRRucwtAPDBsI"}]
 	// 12
+}
+
+// A consumer does this with what is in its Middleware.
+func ExampleStore_Wrap() {
+	store, err := claimcheck.New(&claimcheck.Memory{}, claimcheck.Config{Bucket: "payloads"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	m := &holdfast.Message{Body: "a large body"}
+	if err := store.Offload(context.Background(), m); err != nil {
+		fmt.Println(err)
+	}
+	handler := store.Wrap(holdfast.HandlerFunc(func(_ context.Context, m *holdfast.Message) error {
+		fmt.Println(m.Body)
+		return nil
+	}))
+	fmt.Println(handler.Handle(context.Background(), m))
+	// Output:
+	// a large body
+	// <nil>
+}
+
+func ExampleStore_Wait() {
+	objects := &claimcheck.Memory{}
+	store, err := claimcheck.New(objects, claimcheck.Config{Bucket: "payloads"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	m := &holdfast.Message{Body: "a large body"}
+	if err := store.Offload(context.Background(), m); err != nil {
+		fmt.Println(err)
+	}
+	store.Settled(m, nil) // as the consumer does once the message is deleted
+
+	// After Run: what is not deleted when the program ends stays in the bucket.
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	fmt.Println(store.Wait(ctx), len(objects.Objects()))
+	// Output: <nil> 0
 }
 
 // exampleTest stands for the *testing.T that an example does not have.

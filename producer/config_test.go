@@ -156,6 +156,9 @@ func allAtOnce(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("fields named (-want +got):\n%s", diff)
 	}
+	if got := problems(err)["Offload"]; got != "producer: Offload is <nil>; it must be an Offloader, or not set" {
+		t.Errorf("a nil Offloader: %q", got)
+	}
 	_, err = producer.New(offline(t), "orders", producer.Config{OffloadAbove: 5})
 	if got := problems(err)["OffloadAbove"]; got != "producer: OffloadAbove is 5; it must be 0 where Offload is not set" {
 		t.Errorf("OffloadAbove without Offload: %q", got)

@@ -219,3 +219,28 @@ func boundedCalls(t *testing.T) {
 		}
 	})
 }
+
+// What a topic takes in a message bounds a request too.
+func TestTopicBoundsRequests(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		srv := sqstest.New(t)
+		var sizes []int // one request is under way at a time
+		p, err := producer.New(srv.SNS(), srv.Topic(t, "small", sqstest.TopicAttribute("MaximumMessageSize", "1024")).ARN, producer.Config{
+			Concurrency: 1, Hooks: producer.Hooks{Called: func(e producer.CalledEvent) { sizes = append(sizes, e.Messages) }},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		closeAtEnd(t, p)
+		msgs := make([]producer.Message, 9)
+		for i := range msgs {
+			msgs[i].Body = strings.Repeat("x", 300)
+		}
+		if _, err := p.SendBatch(t.Context(), msgs); err != nil {
+			t.Error(err)
+		}
+		if diff := cmp.Diff([]int{3, 3, 3}, sizes); diff != "" {
+			t.Errorf("messages per request (-want +got):\n%s", diff)
+		}
+	})
+}
