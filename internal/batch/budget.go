@@ -1,6 +1,9 @@
 package batch
 
-import "sync"
+import (
+	"container/list"
+	"sync"
+)
 
 // Budget bounds what is pending in a Batcher, in items and in weight: Add never
 // blocks, so whoever must not run ahead of the flushes takes room here first and
@@ -13,8 +16,8 @@ type Budget struct {
 
 	mu      sync.Mutex // guards all below
 	used    int
-	heavy   int64 // weight in use
-	waiting []*Wait
+	heavy   int64     // weight in use
+	waiting list.List // of *Wait, in the order in which they came
 }
 
 // Wait is a request for room that could not be granted at once.
@@ -23,6 +26,7 @@ type Wait struct {
 	Granted chan struct{}
 
 	weight int64
+	place  *list.Element
 }
 
 // NewBudget returns a budget of so many items that weigh so much together. An item
@@ -36,12 +40,12 @@ func NewBudget(items int, weight int64) *Budget {
 func (b *Budget) Acquire(weight int64) *Wait {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.waiting) == 0 && b.fits(weight) {
+	if b.waiting.Len() == 0 && b.fits(weight) {
 		b.take(weight)
 		return nil
 	}
 	w := &Wait{Granted: make(chan struct{}), weight: weight}
-	b.waiting = append(b.waiting, w)
+	w.place = b.waiting.PushBack(w)
 	return w
 }
 
@@ -53,12 +57,7 @@ func (b *Budget) Cancel(w *Wait) {
 	case <-w.Granted:
 		b.used, b.heavy = b.used-1, b.heavy-w.weight
 	default:
-		for i, other := range b.waiting {
-			if other == w {
-				b.waiting = append(b.waiting[:i], b.waiting[i+1:]...)
-				break
-			}
-		}
+		b.waiting.Remove(w.place)
 	}
 	b.grant()
 }
@@ -86,13 +85,13 @@ func (b *Budget) take(weight int64) { b.used, b.heavy = b.used+1, b.heavy+weight
 
 // grant serves those who wait, in order.
 func (b *Budget) grant() {
-	n := 0
-	for ; n < len(b.waiting) && b.fits(b.waiting[n].weight); n++ {
-		b.take(b.waiting[n].weight)
-		close(b.waiting[n].Granted)
-	}
-	if n > 0 {
-		clear(b.waiting[:n])
-		b.waiting = b.waiting[n:]
+	for {
+		first := b.waiting.Front()
+		if first == nil || !b.fits(first.Value.(*Wait).weight) {
+			return
+		}
+		w := b.waiting.Remove(first).(*Wait)
+		b.take(w.weight)
+		close(w.Granted)
 	}
 }

@@ -1,7 +1,9 @@
 package batch_test
 
 import (
+	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/holdfast-go/holdfast/internal/batch"
 )
@@ -88,4 +90,30 @@ func TestBudget(t *testing.T) {
 		b.Release(1, 1)
 		used(t, b, 0, 0)
 	})
+}
+
+// TestBudgetManyWait holds the cost of cancelling all who wait to about their number:
+// what grows with its square takes 20 s and more.
+func TestBudgetManyWait(t *testing.T) {
+	t.Parallel()
+	b := batch.NewBudget(1, 1)
+	b.Acquire(1)
+	waits := make([]*batch.Wait, 300_000)
+	for i := range waits {
+		waits[i] = b.Acquire(1)
+	}
+	began := time.Now()
+	for _, i := range rand.New(rand.NewPCG(1, 2)).Perm(len(waits)) {
+		b.Cancel(waits[i])
+	}
+	if spent := time.Since(began); spent > 10*time.Second {
+		t.Errorf("it took %v", spent)
+	}
+	b.Release(1, 1)
+	if items, weight := b.Used(); items != 0 || weight != 0 {
+		t.Errorf("%d items of %d are in use", items, weight)
+	}
+	if b.Acquire(1) != nil {
+		t.Error("there is no room, though nobody has any")
+	}
 }
