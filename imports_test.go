@@ -42,6 +42,7 @@ var importTable = []struct {
 	{".", nil},
 	{"consumer", []string{root, internal, module + "/consumer/internal/...", sqs}},
 	{"consumer/internal/wire", []string{root, internal, awsCore, smithy, sqs}},
+	{"consumer/internal/...", []string{root, internal}},
 	{"producer", []string{root, internal, awsCore, smithy, sqs, sns}},
 	{"idempotency", []string{root, module + "/idempotency/internal/...", module + "/internal/lazyctx"}},
 	{"idempotency/internal/...", nil},

@@ -19,9 +19,9 @@
 // The files follow the way of a message: consumer.go starts and stops everything,
 // poller.go receives, dispatcher.go hands out slots in order, worker.go runs the
 // handler, heartbeat.go extends what is held, backoff.go decides what becomes of a
-// message, settler.go and deadletter.go do it. hold.go is the message held,
-// gates.go what may stop receiving. Package consumer/internal/wire is SQS in the
-// runtime's terms.
+// message, settler.go and deadletter.go do it. hold.go is the message held. What
+// stands alone is below consumer/internal: wire is SQS in the runtime's terms, gates
+// what may stop receiving, troubles the ledger behind health.
 package consumer
 
 import (
@@ -35,6 +35,8 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast"
+	"github.com/holdfast-go/holdfast/consumer/internal/gates"
+	"github.com/holdfast-go/holdfast/consumer/internal/troubles"
 	"github.com/holdfast-go/holdfast/consumer/internal/wire"
 	"github.com/holdfast-go/holdfast/internal/deployguard"
 	"github.com/holdfast-go/holdfast/internal/envelope"
@@ -58,9 +60,9 @@ type Consumer struct {
 	d       *dispatcher
 	pollers *pollers
 	settler *settler
-	gates   *gates
+	gates   *gates.Gates
 	deploy  *deployguard.Guard
-	health  *health
+	health  *troubles.Ledger
 	stats   counters
 
 	ran       atomic.Bool
@@ -109,15 +111,16 @@ func New(client SQSAPI, queue string, h holdfast.Handler, cfg Config) (*Consumer
 	c.deploy = deployguard.New(c.cfg.DeadLetterShare, func(try int) time.Duration {
 		return jitter.Equal(time.Second, time.Minute, try)
 	})
-	c.gates = &gates{c: c}
+	var list []holdfast.Gate
 	for _, m := range c.cfg.Middleware {
 		if g, ok := m.(holdfast.Gate); ok {
-			c.gates.list = append(c.gates.list, g)
+			list = append(list, g)
 		}
 		if s, ok := m.(holdfast.Settler); ok {
 			c.settlers = append(c.settlers, s)
 		}
 	}
+	c.gates = gates.New(list, c.deploy, c.tellGate)
 	if len(c.cfg.Topics) > 0 {
 		c.topics = make(map[string]bool)
 		for _, arn := range c.cfg.Topics {
@@ -172,9 +175,9 @@ func (c *Consumer) Run(ctx context.Context) (err error) {
 	defer func() {
 		stopBackground()
 		c.wg.Wait()
-		c.health.enter("stopped")
+		c.health.Enter("stopped")
 		if err != nil {
-			c.health.die(problemRun, err)
+			c.health.Die(problemRun, err)
 		}
 	}()
 	work, stopWork := context.WithCancelCause(background)
@@ -185,14 +188,14 @@ func (c *Consumer) Run(ctx context.Context) (err error) {
 	defer fail(nil)
 	c.workCtx, c.settleCtx, c.fail = work, background, fail
 
-	c.health.enter("starting")
+	c.health.Enter("starting")
 	if err := c.start(ctx, background); err != nil || ctx.Err() != nil {
 		return err
 	}
 	c.settler = newSettler(c, c.source().FIFO)
 	c.d.fifo = c.source().FIFO
 	c.log.Info("consumer started", "queue", c.source().ARN)
-	c.health.enter("running")
+	c.health.Enter("running")
 
 	// Started in the order of need: what receives comes last.
 	c.wg.Go(func() { c.d.beat.run(background) })
@@ -221,13 +224,13 @@ func (c *Consumer) start(ctx, background context.Context) error {
 	for try := 1; ; try++ {
 		err := c.open(ctx)
 		if err == nil || ctx.Err() != nil {
-			c.health.clear(problemStart)
+			c.health.Clear(problemStart)
 			break
 		}
 		if errors.As(err, new(*AccessError)) || errors.As(err, new(*QueueError)) {
 			return err
 		}
-		c.health.set(problemStart, err)
+		c.health.Set(problemStart, err)
 		wait := jitter.Equal(500*time.Millisecond, 15*time.Second, try)
 		c.log.Warn("start failed", "queue", c.name, "error", err, "backoff", wait)
 		pause(ctx, wait)
@@ -266,7 +269,7 @@ func (c *Consumer) open(ctx context.Context) error {
 // stop ends everything in order: first what brings messages, then what works on
 // them, last what settles them.
 func (c *Consumer) stop(polling <-chan struct{}, cutPolls func(), stopWork context.CancelCauseFunc) error {
-	c.health.enter("stopping")
+	c.health.Enter("stopping")
 	end := time.Now().Add(c.cfg.StopTimeout)
 	forAcks := min(5*time.Second, c.cfg.StopTimeout/5)
 	forReturn := min(time.Second, c.cfg.StopTimeout/25)
@@ -405,6 +408,19 @@ func (c *Consumer) recovered(ctx context.Context) {
 	c.log.Info("receiving again", "queue", c.queueName())
 	if err := c.open(ctx); err != nil {
 		c.log.Warn("the queue's attributes could not be read again", "queue", c.queueName(), "error", err)
+	}
+}
+
+// tellGate tells hooks and health what the gates say.
+func (c *Consumer) tellGate(closed, changed bool, why error) {
+	if closed {
+		c.health.Set(problemGate, why)
+	} else {
+		c.health.Clear(problemGate)
+	}
+	if changed {
+		c.log.Warn("receiving", "gate-closed", closed, "why", why)
+		call(c, c.cfg.Hooks.Gate, holdfast.GateEvent{Closed: closed, Why: why})
 	}
 }
 

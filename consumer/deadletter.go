@@ -58,7 +58,7 @@ func (s *settler) deadLetter(hs []*hold) {
 		Message: &h.msg, Queue: s.c.source().DeadLetterARN, Cause: h.change.cause, Reason: h.change.err, CauseDropped: dropped, Err: err,
 	}
 	if err == nil {
-		s.c.health.clear(problemDeadLetter)
+		s.c.health.Clear(problemDeadLetter)
 		s.c.log.Warn("message dead-lettered", "message", h.id, "cause", h.change.cause, "error", h.change.err, "attribute-dropped", dropped)
 		call(s.c, s.c.cfg.Hooks.DeadLettered, event)
 		s.d.mu.Lock()
@@ -88,7 +88,7 @@ func (s *settler) deadLetter(hs []*hold) {
 	h.change.delay = min(jitter.Full(s.c.cfg.BackoffBase, s.c.cfg.BackoffMax, h.receives+h.reruns), max(0, time.Until(h.limit)))
 	after := s.begin(h)
 	s.d.mu.Unlock()
-	s.c.health.set(problemDeadLetter, s.c.explainFor("sqs:SendMessage", s.c.source().DeadLetterARN, f, err))
+	s.c.health.Set(problemDeadLetter, s.c.explainFor("sqs:SendMessage", s.c.source().DeadLetterARN, f, err))
 	s.c.log.Error("dead-letter queue refused a message; it was kept", "message", h.id, "cause", h.change.cause, "error", err)
 	call(s.c, s.c.cfg.Hooks.DeadLettered, event)
 	after()
@@ -100,7 +100,7 @@ func (c *Consumer) tellOrphan(h *hold, s settlement) {
 	if s.outcome != holdfast.Retried || s.cause == "" || c.source().DeadLetterARN != "" {
 		return
 	}
-	c.health.set(problemNoQueue, ErrNoDeadLetterQueue)
+	c.health.Set(problemNoQueue, ErrNoDeadLetterQueue)
 	c.log.Error("message should be dead-lettered, but the queue has no dead-letter queue", "queue", c.queueName(), "message", h.id, "cause", s.cause, "error", s.err)
 	call(c, c.cfg.Hooks.DeadLettered, holdfast.DeadLetteredEvent{Message: &h.msg, Cause: s.cause, Reason: s.err, Err: ErrNoDeadLetterQueue})
 }

@@ -204,11 +204,11 @@ func (b *heartbeat) extend(ctx context.Context, hs []*hold) {
 	if err != nil {
 		f := wire.Classify(err)
 		if n := b.failures.Add(1); n >= 3 || f.Slow() {
-			b.c.health.set(problemExtend, b.c.explain("sqs:ChangeMessageVisibility", f, err))
+			b.c.health.Set(problemExtend, b.c.explain("sqs:ChangeMessageVisibility", f, err))
 		}
 		b.c.log.Warn("extending failed", "messages", len(hs), "error", err)
 	} else if b.failures.Swap(0) > 0 {
-		b.c.health.clear(problemExtend)
+		b.c.health.Clear(problemExtend)
 	}
 	call(b.c, b.c.cfg.Hooks.Extended, holdfast.ExtendedEvent{Messages: len(hs) - failed, Failed: failed, Err: err})
 }

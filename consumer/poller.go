@@ -137,7 +137,9 @@ func (p *pollers) poll(ctx, cut context.Context) {
 			p.d.tookReceive(took)
 		}
 		if probe {
-			p.c.gates.probing(hs)
+			for _, h := range hs {
+				p.c.deploy.Probe(h.id)
+			}
 		}
 		p.d.arrived(asked, hs, arrived)
 		p.c.giveBackIfStopped()
@@ -152,7 +154,7 @@ func (p *pollers) poll(ctx, cut context.Context) {
 			p.c.stats.polled(len(hs))
 			p.watchLimit(ctx, len(hs), arrived)
 			if n := p.failures.Swap(0); n > 0 {
-				p.c.health.clear(problemReceive)
+				p.c.health.Clear(problemReceive)
 				if p.outage.Swap(false) {
 					p.c.recovered(ctx)
 				}
@@ -180,7 +182,7 @@ func (p *pollers) mayReceive(ctx context.Context) (asked int, probe, ok bool) {
 			<-p.turn
 			return 0, false, false
 		}
-		probe, ok = p.c.gates.wait(ctx)
+		probe, ok = p.c.gates.Wait(ctx)
 		if ok {
 			asked, ok = p.d.reserve(ctx, probe)
 		}
@@ -190,7 +192,7 @@ func (p *pollers) mayReceive(ctx context.Context) (asked int, probe, ok bool) {
 			return 0, false, false
 		}
 		// A gate may have closed, or ctx ended, while this poller waited for room.
-		if ctx.Err() == nil && (probe || p.c.gates.open()) {
+		if ctx.Err() == nil && (probe || p.c.gates.Open()) {
 			p.begin()
 			return asked, probe, true
 		}
@@ -218,7 +220,7 @@ func (p *pollers) watchLimit(ctx context.Context, got int, now time.Time) {
 	p.atLimit = red && got == 0
 	p.mu.Unlock()
 	if red && got > 0 {
-		p.c.health.clear(problemInFlight)
+		p.c.health.Clear(problemInFlight)
 	}
 	if !due {
 		return
@@ -234,9 +236,9 @@ func (p *pollers) watchLimit(ctx context.Context, got int, now time.Time) {
 	p.atLimit = full
 	p.mu.Unlock()
 	if full {
-		p.c.health.set(problemInFlight, fmt.Errorf("%d messages are visible but receives bring none, with %d in flight: SQS hands out no more at its limit of about 120,000; find the consumer that holds them", visible, inFlight))
+		p.c.health.Set(problemInFlight, fmt.Errorf("%d messages are visible but receives bring none, with %d in flight: SQS hands out no more at its limit of about 120,000; find the consumer that holds them", visible, inFlight))
 	} else if red {
-		p.c.health.clear(problemInFlight)
+		p.c.health.Clear(problemInFlight)
 	}
 }
 
@@ -257,7 +259,7 @@ func (p *pollers) failed(ctx context.Context, err error) {
 	}
 	if f.Slow() || f == wire.OverLimit || n >= 3 {
 		p.outage.Store(true)
-		p.c.health.set(problemReceive, p.c.explain("sqs:ReceiveMessage", f, err))
+		p.c.health.Set(problemReceive, p.c.explain("sqs:ReceiveMessage", f, err))
 	}
 	p.c.stats.pollErrors.Add(1)
 	p.c.log.Warn("receive failed", "queue", p.c.queueName(), "error", err, "failures", n, "backoff", wait)

@@ -245,11 +245,11 @@ func (s *settler) sort(hs []*hold, handles []string, results []error, err error,
 	if err != nil {
 		whole = wire.Classify(err)
 		if n := s.failures.Add(1); n >= 3 || whole.Slow() {
-			s.c.health.set(problemSettle, s.c.explain(action, whole, err))
+			s.c.health.Set(problemSettle, s.c.explain(action, whole, err))
 		}
 		s.c.log.Warn("settling failed", "action", action, "messages", len(hs), "error", err)
 	} else if s.failures.Swap(0) > 0 {
-		s.c.health.clear(problemSettle)
+		s.c.health.Clear(problemSettle)
 	}
 	answer := func(i int) (wire.Fault, error) {
 		if err != nil || results[i] == nil {

@@ -229,11 +229,11 @@ func (c *Consumer) abandonedChanged() {
 	err := fmt.Errorf("%d of %d slots are taken by handlers that do not heed their context", n, c.cfg.Concurrency)
 	switch {
 	case n == 0:
-		c.health.clear(problemAbandoned)
+		c.health.Clear(problemAbandoned)
 	case 2*n >= c.cfg.Concurrency:
-		c.health.die(problemAbandoned, err)
+		c.health.Die(problemAbandoned, err)
 	default:
-		c.health.set(problemAbandoned, err)
+		c.health.Set(problemAbandoned, err)
 	}
 }
 
