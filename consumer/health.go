@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast/consumer/internal/troubles"
+	"github.com/holdfast-go/holdfast/consumer/internal/wire"
 )
 
 // Health says how a consumer is. Live and Ready are different questions: a
@@ -56,6 +57,16 @@ func newHealth(cfg *Config) *troubles.Ledger {
 		problemNoQueue:    {Fade: retried, Bearable: true},
 		problemAbandoned:  {Bearable: true},
 	})
+}
+
+// failed counts a failed call, which is a problem at once where it will hardly go by
+// itself, else from the third in a row. It returns how many they are.
+func (c *Consumer) failed(name, action string, f wire.Fault, err error) int {
+	at := 3
+	if f.Slow() || f == wire.OverLimit {
+		at = 1
+	}
+	return c.health.Failed(name, at, c.explain(action, f, err))
 }
 
 // Health says what is wrong since when. Safe for concurrent use, also before and

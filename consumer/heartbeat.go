@@ -3,7 +3,6 @@ package consumer
 import (
 	"context"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"github.com/holdfast-go/holdfast"
@@ -25,8 +24,6 @@ type heartbeat struct {
 
 	wake  chan struct{} // the first action is earlier than armed
 	calls chan struct{} // bounds the calls under way
-
-	failures atomic.Int32 // failed calls in a row
 
 	// margin before the end of a hold it is taken for lost: the handler needs to
 	// hear of it before anyone else may start. 1 s, less where holds are short.
@@ -202,13 +199,10 @@ func (b *heartbeat) extend(ctx context.Context, hs []*hold) {
 		f()
 	}
 	if err != nil {
-		f := wire.Classify(err)
-		if n := b.failures.Add(1); n >= 3 || f.Slow() {
-			b.c.health.Set(problemExtend, b.c.explain("sqs:ChangeMessageVisibility", f, err))
-		}
+		b.c.failed(problemExtend, "sqs:ChangeMessageVisibility", wire.Classify(err), err)
 		b.c.log.Warn("extending failed", "messages", len(hs), "error", err)
-	} else if b.failures.Swap(0) > 0 {
-		b.c.health.Clear(problemExtend)
+	} else {
+		b.c.health.Worked(problemExtend)
 	}
 	call(b.c, b.c.cfg.Hooks.Extended, holdfast.ExtendedEvent{Messages: len(hs) - failed, Failed: failed, Err: err})
 }

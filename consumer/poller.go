@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/holdfast-go/holdfast"
@@ -23,16 +22,13 @@ type pollers struct {
 	turn chan struct{} // held by the one poller that waits for budget
 	wg   sync.WaitGroup
 
-	mu      sync.Mutex // guards all below but failures
+	mu      sync.Mutex // guards all below
 	active  int
 	target  int
 	waiting int       // for room, a gate or their turn
 	crew    pace.Crew // how many receives at once are of use
 	looked  time.Time
-	atLimit bool
-
-	failures atomic.Int32 // failed receives in a row
-	outage   atomic.Bool  // they were more than a hiccup
+	atLimit bool // as health is told
 }
 
 func newPollers(c *Consumer) *pollers {
@@ -153,11 +149,8 @@ func (p *pollers) poll(ctx, cut context.Context) {
 			attempt = ""
 			p.c.stats.polled(len(hs))
 			p.watchLimit(ctx, len(hs), arrived)
-			if n := p.failures.Swap(0); n > 0 {
-				p.c.health.Clear(problemReceive)
-				if p.outage.Swap(false) {
-					p.c.recovered(ctx)
-				}
+			if p.c.health.Worked(problemReceive) { // it was more than a hiccup
+				p.c.recovered(ctx)
 			}
 			if !probe {
 				p.adjust(ctx, cut, asked, len(hs), arrived)
@@ -217,11 +210,10 @@ func (p *pollers) watchLimit(ctx context.Context, got int, now time.Time) {
 	if due {
 		p.looked = now
 	}
-	p.atLimit = red && got == 0
-	p.mu.Unlock()
 	if red && got > 0 {
-		p.c.health.Clear(problemInFlight)
+		p.tellLimit(nil)
 	}
+	p.mu.Unlock()
 	if !due {
 		return
 	}
@@ -231,35 +223,38 @@ func (p *pollers) watchLimit(ctx context.Context, got int, now time.Time) {
 	if err != nil {
 		return // the next empty receive looks again
 	}
-	full := visible > 0 && inFlight >= nearLimit
+	if visible > 0 && inFlight >= nearLimit {
+		err = fmt.Errorf("%d messages are visible but receives bring none, with %d in flight: SQS hands out no more at its limit of about 120,000; find the consumer that holds them", visible, inFlight)
+	}
 	p.mu.Lock()
-	p.atLimit = full
-	p.mu.Unlock()
-	if full {
-		p.c.health.Set(problemInFlight, fmt.Errorf("%d messages are visible but receives bring none, with %d in flight: SQS hands out no more at its limit of about 120,000; find the consumer that holds them", visible, inFlight))
-	} else if red {
+	defer p.mu.Unlock()
+	p.tellLimit(err)
+}
+
+// tellLimit tells health of the limit. Call with mu held: what was told last is what
+// atLimit says.
+func (p *pollers) tellLimit(err error) {
+	if p.atLimit = err != nil; p.atLimit {
+		p.c.health.Set(problemInFlight, err)
+	} else {
 		p.c.health.Clear(problemInFlight)
 	}
 }
 
 // failed backs off after a failed receive, says so, and leaves one poller.
 func (p *pollers) failed(ctx context.Context, err error) {
-	n := int(p.failures.Add(1))
+	f := wire.Classify(err)
+	n := p.c.failed(problemReceive, "sqs:ReceiveMessage", f, err)
 	p.mu.Lock()
 	p.target = 1
 	p.mu.Unlock()
 
-	f := wire.Classify(err)
 	if (f == wire.Denied || f == wire.Missing) && p.c.stats.polls.Load() == 0 {
 		p.c.fail(p.c.explain("sqs:ReceiveMessage", f, err))
 	}
 	wait := jitter.Equal(200*time.Millisecond, 10*time.Second, n)
 	if f.Slow() {
 		wait = jitter.Equal(2*time.Second, 30*time.Second, n)
-	}
-	if f.Slow() || f == wire.OverLimit || n >= 3 {
-		p.outage.Store(true)
-		p.c.health.Set(problemReceive, p.c.explain("sqs:ReceiveMessage", f, err))
 	}
 	p.c.stats.pollErrors.Add(1)
 	p.c.log.Warn("receive failed", "queue", p.c.queueName(), "error", err, "failures", n, "backoff", wait)

@@ -3,7 +3,6 @@ package consumer
 import (
 	"context"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/holdfast-go/holdfast"
@@ -31,8 +30,6 @@ type settler struct {
 	deletes *batch.Batcher[*hold]
 	changes *batch.Batcher[*hold]
 	letters *batch.Batcher[*hold]
-
-	failures atomic.Int32 // failed calls in a row
 }
 
 // deleteCalls is the most deletes under way: enough for 20,000 messages a second
@@ -244,12 +241,10 @@ func (s *settler) sort(hs []*hold, handles []string, results []error, err error,
 	whole := wire.Transient
 	if err != nil {
 		whole = wire.Classify(err)
-		if n := s.failures.Add(1); n >= 3 || whole.Slow() {
-			s.c.health.Set(problemSettle, s.c.explain(action, whole, err))
-		}
+		s.c.failed(problemSettle, action, whole, err)
 		s.c.log.Warn("settling failed", "action", action, "messages", len(hs), "error", err)
-	} else if s.failures.Swap(0) > 0 {
-		s.c.health.Clear(problemSettle)
+	} else {
+		s.c.health.Worked(problemSettle)
 	}
 	answer := func(i int) (wire.Fault, error) {
 		if err != nil || results[i] == nil {

@@ -35,6 +35,7 @@ type Ledger struct {
 	mu       sync.Mutex // guards all below
 	state    string
 	problems map[string]trouble
+	failures map[string]int // in a row
 }
 
 // trouble is a problem, when it was told last, and whether one is dead of it.
@@ -46,7 +47,7 @@ type trouble struct {
 
 // New returns an empty ledger in a state. A name that kinds has not is of the zero Kind.
 func New(state string, kinds map[string]Kind) *Ledger {
-	return &Ledger{kinds: kinds, state: state, problems: make(map[string]trouble)}
+	return &Ledger{kinds: kinds, state: state, problems: make(map[string]trouble), failures: make(map[string]int)}
 }
 
 // Enter changes the state.
@@ -62,9 +63,42 @@ func (l *Ledger) Set(name string, err error) { l.put(name, err, false) }
 // Die notes a problem for which one is not live.
 func (l *Ledger) Die(name string, err error) { l.put(name, err, true) }
 
+// Failed counts a failure of what the problem is named for. The at-th in a row, and
+// each after it, notes the problem. It returns how many they are. That is one step with
+// the count, as Worked is: a failure that is noted late cannot outlast a later success.
+func (l *Ledger) Failed(name string, at int, err error) (inRow int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.failures[name]++
+	inRow = l.failures[name]
+	if inRow >= at {
+		l.note(name, err, false)
+	}
+	return inRow
+}
+
+// Worked notes a success: it ends the row of failures and the problem, and tells
+// whether that stood.
+func (l *Ledger) Worked(name string) (stood bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.failures[name] == 0 {
+		return false
+	}
+	l.failures[name] = 0
+	_, stood = l.problems[name]
+	delete(l.problems, name)
+	return stood
+}
+
 func (l *Ledger) put(name string, err error, deadly bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.note(name, err, deadly)
+}
+
+// note is put. Call with mu held.
+func (l *Ledger) note(name string, err error, deadly bool) {
 	now := time.Now()
 	l.sweep(now)
 	p := trouble{Problem{Name: name, Since: now, Err: err}, now, deadly}

@@ -3,6 +3,7 @@ package troubles_test
 import (
 	"errors"
 	"net/http/httptest"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -100,6 +101,45 @@ func TestLedger(t *testing.T) {
 		l.Set("bearable", errTest)
 		if r := l.Report(); !r.Able || !r.Live {
 			t.Errorf("report %+v", r)
+		}
+	})
+	in("a row of failures is a problem from a given number on", func(t *testing.T, l *troubles.Ledger) {
+		for want := 1; want <= 3; want++ {
+			if n := l.Failed("receive", 3, errTest); n != want {
+				t.Errorf("failure %d is counted as %d", want, n)
+			}
+			if stands := len(names(l)) == 1; stands != (want == 3) {
+				t.Errorf("after %d failures %v stand", want, names(l))
+			}
+		}
+		if !l.Worked("receive") || len(names(l)) != 0 || l.Worked("receive") {
+			t.Errorf("after a success %v stand", names(l))
+		}
+		if n := l.Failed("receive", 3, errTest); n != 1 || len(names(l)) != 0 || l.Worked("receive") {
+			t.Errorf("the first failure after a success is counted as %d", n)
+		}
+	})
+	in("a failure that is noted after the success that followed it ends with the next one", func(t *testing.T, l *troubles.Ledger) {
+		l.Failed("receive", 1, errTest)
+		l.Worked("receive")
+		l.Failed("receive", 1, errTest)
+		if !l.Worked("receive") || len(names(l)) != 0 {
+			t.Errorf("%v stand", names(l))
+		}
+	})
+	t.Run("with many at once, the last success leaves nothing", func(t *testing.T) {
+		t.Parallel()
+		l := setup()
+		for range 200 {
+			var wg sync.WaitGroup
+			for range 4 {
+				wg.Go(func() { l.Failed("receive", 1, errTest) })
+				wg.Go(func() { l.Worked("receive") })
+			}
+			wg.Wait()
+			if l.Worked("receive"); len(names(l)) != 0 {
+				t.Fatalf("%v stand", names(l))
+			}
 		}
 	})
 }
