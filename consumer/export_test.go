@@ -7,3 +7,12 @@ func WithDefaults(c Config) Config { return c.withDefaults() }
 func Clients(c *Consumer) (poll, settle SQSAPI) {
 	return c.t.Poll, c.t.Settle
 }
+
+// Abandoned notes n more handlers as abandoned, or fewer, as the watchdog and a handler
+// that returns do.
+func Abandoned(c *Consumer, n int) {
+	c.d.mu.Lock()
+	c.d.abandoned += n
+	c.d.mu.Unlock()
+	c.abandonedChanged()
+}

@@ -72,3 +72,23 @@ func TestHealthTurnsGreenAfterAFailureThatWasNotedLate(t *testing.T) {
 		})
 	})
 }
+
+func TestAbandonedHandlersAreCountedInHealthAsTheyAre(t *testing.T) {
+	t.Parallel()
+	t.Run("one that returns while the watchdog tells of it leaves the consumer live", func(t *testing.T) {
+		t.Parallel()
+		c, err := consumer.New(offline(t), "orders", nothing, consumer.Config{Concurrency: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 20_000 {
+			var both sync.WaitGroup
+			both.Go(func() { consumer.Abandoned(c, 1) })
+			both.Go(func() { consumer.Abandoned(c, -1) })
+			both.Wait()
+			if h := c.Health(); !h.Live || len(h.Problems) > 0 {
+				t.Fatalf("health is %+v with nothing abandoned", h)
+			}
+		}
+	})
+}

@@ -223,9 +223,9 @@ func (d *dispatcher) abandon(h *hold) func() {
 
 // abandonedChanged tells health how many slots abandoned handlers have taken.
 func (c *Consumer) abandonedChanged() {
-	c.d.mu.Lock()
+	c.d.mu.Lock() // also while health is told: else an older count could be told last
+	defer c.d.mu.Unlock()
 	n := c.d.abandoned
-	c.d.mu.Unlock()
 	err := fmt.Errorf("%d of %d slots are taken by handlers that do not heed their context", n, c.cfg.Concurrency)
 	switch {
 	case n == 0:
