@@ -60,8 +60,11 @@ type Validator interface {
 
 // Starter is a middleware with checks or work at start. Run calls Start once,
 // in the order of the list, with the queue as it was read from SQS and before
-// the first receive. An error ends Run with it. ctx ends when the consumer has
-// stopped: what Start begins in the background ends with it.
+// the first receive. An error ends Run with it, and so does a panic.
+//
+// ctx ends when the consumer is stopped before Start has returned, with the cause
+// ErrStopping: return then. Once Start has returned, ctx lives until the consumer has
+// stopped, its drain included: what Start begins in the background ends with it.
 type Starter interface {
 	Start(ctx context.Context, q Queue) error
 }

@@ -29,6 +29,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -167,6 +168,9 @@ func (c *Consumer) clients(client SQSAPI) (poll, settle SQSAPI) {
 //   - what has not run or failed for that is given back with visibility 0.
 //     The message of a handler that does not heed its context is left to its
 //     visibility timeout, because giving it back would have it run twice at once.
+//
+// A cancel during the start ends that: the context of a middleware's Start is cancelled,
+// and one that does not heed it is left running after StopTimeout, with an error.
 func (c *Consumer) Run(ctx context.Context) (err error) {
 	if c.ran.Swap(true) {
 		return ErrRunTwice
@@ -237,13 +241,50 @@ func (c *Consumer) start(ctx, background context.Context) error {
 	}
 	for i, m := range c.cfg.Middleware {
 		if s, ok := m.(holdfast.Starter); ok && ctx.Err() == nil {
-			if err := s.Start(background, *c.source()); err != nil {
+			if err := c.startOne(ctx, background, s); err != nil {
 				return fmt.Errorf("consumer: Middleware[%d]: %w", i, err)
 			}
 		}
 	}
 	return nil
 }
+
+// startOne starts one middleware. The context that Start is given ends with ctx as long
+// as Start has not returned, and after that with Run.
+func (c *Consumer) startOne(ctx, background context.Context, s holdfast.Starter) error {
+	life, end := context.WithCancelCause(background)
+	stopped := context.AfterFunc(ctx, func() { end(holdfast.ErrStopping) })
+	done := make(chan error, 1)
+	go func() { // not counted by wg: Run does not wait for one that is deaf
+		err := error(&holdfast.PanicError{Goexit: true})
+		defer func() {
+			if v := recover(); v != nil {
+				err = &holdfast.PanicError{Value: v, Stack: debug.Stack()}
+			}
+			done <- err
+		}()
+		err = s.Start(life, *c.source())
+	}()
+	select {
+	case err := <-done:
+		if stopped() {
+			return err
+		}
+		return nil // what it says after the cancel is about that
+	case <-ctx.Done():
+	}
+	late := time.NewTimer(c.cfg.StopTimeout)
+	defer late.Stop()
+	select {
+	case <-done:
+		return nil
+	case <-late.C:
+	case <-c.stopNow:
+	}
+	return errDeafStart
+}
+
+var errDeafStart = errors.New("its Start does not heed its context and was left running at the stop")
 
 func (c *Consumer) open(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*tryTimeout)
