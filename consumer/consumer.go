@@ -160,7 +160,7 @@ func (c *Consumer) clients(client SQSAPI) (poll, settle SQSAPI) {
 // *StopError where the stop was not clean, within Config.StopTimeout:
 //
 //   - no new receive starts; those under way have PollGrace, and what they bring
-//     is run; acknowledgements that wait are sent;
+//     is run; acknowledgements that wait are sent, those in a backoff included;
 //   - when the last poll has ended, parked and delayed messages are given back:
 //     before, it would bring them right back, at the cost of a receive;
 //   - handlers go on until a fifth of StopTimeout is left, at most 5 s, and a
@@ -312,9 +312,10 @@ func (c *Consumer) open(ctx context.Context) error {
 func (c *Consumer) stop(polling <-chan struct{}, cutPolls func(), stopWork context.CancelCauseFunc) error {
 	c.health.Enter("stopping")
 	end := time.Now().Add(c.cfg.StopTimeout)
-	forAcks := min(5*time.Second, c.cfg.StopTimeout/5)
+	forAcks := c.forAcks()
 	forReturn := min(time.Second, c.cfg.StopTimeout/25)
 
+	c.settler.hurry()
 	c.settler.flush()
 	grace := time.AfterFunc(max(0, c.cfg.PollGrace), cutPolls)
 	drain := time.NewTimer(time.Until(end) - forAcks - forReturn)
@@ -333,6 +334,7 @@ func (c *Consumer) stop(polling <-chan struct{}, cutPolls func(), stopWork conte
 	c.waitQuiet(returns.C, nil, nil)
 	returns.Stop()
 	handlers := c.leaveRunning()
+	c.settler.hurry()
 	c.settler.close(time.Now())
 	unsettled := c.waitSettled(end) + handlers
 	c.settler.close(end)
@@ -342,6 +344,9 @@ func (c *Consumer) stop(polling <-chan struct{}, cutPolls func(), stopWork conte
 	c.workers.Wait()
 	return nil
 }
+
+// forAcks is the part of StopTimeout that is kept for the last acknowledgements.
+func (c *Consumer) forAcks() time.Duration { return min(5*time.Second, c.cfg.StopTimeout/5) }
 
 // giveBackWaiting gives back what waits for something other than a slot, and has
 // nothing wait any more.

@@ -77,7 +77,7 @@ func (s *settler) deadLetter(hs []*hold) {
 		return
 	}
 	if (f == wire.Transient || f == wire.OverLimit) && tries < 4 && h.lost == nil {
-		h.timer = time.AfterFunc(jitter.Equal(100*time.Millisecond, 2*time.Second, tries), func() { s.letters.Add(h) })
+		h.timer = time.AfterFunc(s.backoff(2*time.Second, tries), func() { s.letters.Add(h) })
 		s.d.mu.Unlock()
 		return
 	}

@@ -30,6 +30,8 @@ type settler struct {
 	deletes *batch.Batcher[*hold]
 	changes *batch.Batcher[*hold]
 	letters *batch.Batcher[*hold]
+
+	stopping bool // backoffs are short; guarded by the dispatcher's mu
 }
 
 // deleteCalls is the most deletes under way: enough for 20,000 messages a second
@@ -54,6 +56,27 @@ func newSettler(c *Consumer, fifo bool) *settler {
 func (s *settler) flush() {
 	s.deletes.FlushNow()
 	s.changes.FlushNow()
+}
+
+// hurry has all that waits to be tried again be tried at once, and keeps such waits
+// short from now on: at the stop only so much time is left.
+func (s *settler) hurry() {
+	s.d.mu.Lock()
+	defer s.d.mu.Unlock()
+	s.stopping = true
+	for _, h := range s.d.held {
+		if h.state == settling && h.timer != nil && h.timer.Stop() {
+			h.timer.Reset(0)
+		}
+	}
+}
+
+// backoff is the wait before the n-th repeated call. Call with the dispatcher's mu held.
+func (s *settler) backoff(most time.Duration, n int) time.Duration {
+	if s.stopping {
+		most = min(most, s.c.forAcks()/4)
+	}
+	return jitter.Equal(100*time.Millisecond, most, n)
 }
 
 // close has nothing linger from now on, what is tried again included, and waits
@@ -301,7 +324,7 @@ func (s *settler) retry(h *hold, err error, again *batch.Batcher[*hold], wait ti
 	s.d.mu.Lock()
 	h.tries++
 	if wait == 0 {
-		wait = jitter.Equal(100*time.Millisecond, 5*time.Second, h.tries)
+		wait = s.backoff(5*time.Second, h.tries)
 	}
 	late := h.lost != nil || (again == s.changes && time.Now().Add(wait).After(h.deadline))
 	if !late && h.state != gone {

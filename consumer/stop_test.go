@@ -656,3 +656,44 @@ func TestCleanStopOfProcesses(t *testing.T) {
 		}
 	})
 }
+
+func TestAcknowledgementsInBackoffAreFlushedAtTheStop(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, action string
+		handler      holdfast.Handler
+	}{
+		{"deletes", "DeleteMessageBatch", nothing},
+		{"changes of visibility", "ChangeMessageVisibilityBatch", handle(func(context.Context, *holdfast.Message) error { return holdfast.RetryAfter(time.Hour, errTest) })},
+	} {
+		t.Run(c.name+" that were throttled until the cancel are made at once", func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				srv := sqstest.New(t)
+				q := srv.Queue(t, "orders")
+				q.SendN(t, 20)
+				throttled := srv.Fail(c.action, sqstest.Throttle)
+				r := start(t, srv, q, c.handler, consumer.Config{StopTimeout: 2 * time.Second, Visibility: time.Hour})
+				time.Sleep(2 * time.Minute)
+				throttled.Stop()
+				d, err := took(r)
+				if s := r.Stats(); err != nil || s.Done+s.Retried != 20 || s.Unsettled != 0 {
+					t.Errorf("stopped after %v with %v, queue %+v, Stats %+v", d, err, q.Depth(), s)
+				}
+			})
+		})
+		t.Run(c.name+" that are throttled until a while after it are made in the time kept", func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				srv := sqstest.New(t)
+				q := srv.Queue(t, "orders")
+				q.SendN(t, 20)
+				throttled := srv.Fail(c.action, sqstest.Throttle)
+				r := start(t, srv, q, c.handler, consumer.Config{StopTimeout: 5 * time.Second, PollGrace: -1, Visibility: time.Hour})
+				time.Sleep(2 * time.Minute)
+				time.AfterFunc(500*time.Millisecond, throttled.Stop)
+				if d, err := took(r); err != nil || r.Stats().Done+r.Stats().Retried != 20 || d > 1200*time.Millisecond {
+					t.Errorf("stopped after %v with %v, queue %+v", d, err, q.Depth())
+				}
+			})
+		})
+	}
+}
