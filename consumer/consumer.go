@@ -71,6 +71,7 @@ type Consumer struct {
 	stopOnce  sync.Once
 	workCtx   context.Context // handlers'; ends when the drain is over
 	settleCtx context.Context // settling calls'; ends with Run
+	hangUp    []func()        // close connections that are ours alone
 	fail      func(error)     // ends Run, for a first receive that cannot succeed
 	wg        sync.WaitGroup  // all goroutines but workers
 	workers   sync.WaitGroup
@@ -140,9 +141,11 @@ func New(client SQSAPI, queue string, h holdfast.Handler, cfg Config) (*Consumer
 // starves the other of connections or retries.
 func (c *Consumer) clients(client SQSAPI) (poll, settle SQSAPI) {
 	derive := func(conns int) SQSAPI {
-		return wire.Derive(client, conns, func() {
+		made, done := wire.Derive(client, conns, func() {
 			c.log.Info("the HTTP client keeps fewer idle connections than calls in flight: raise MaxIdleConnsPerHost", "want", conns)
 		})
+		c.hangUp = append(c.hangUp, done)
+		return made
 	}
 	if settle = c.cfg.Settle; settle == nil {
 		settle = derive(extendCalls + deleteCalls + 16)
@@ -179,6 +182,9 @@ func (c *Consumer) Run(ctx context.Context) (err error) {
 	defer func() {
 		stopBackground()
 		c.wg.Wait()
+		for _, hangUp := range c.hangUp {
+			hangUp()
+		}
 		c.health.Enter("stopped")
 		if err != nil {
 			c.health.Die(problemRun, err)

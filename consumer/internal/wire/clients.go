@@ -28,16 +28,18 @@ func About(client API) (region string, timeout time.Duration) {
 	return o.Region, timeout
 }
 
-// Derive makes a client of the user's that keeps conns connections, one for each
+// Derive makes a client of the user's that keeps as many as most connections, one for each
 // call that can be in flight, and does not retry: the runtime has loops of its own
 // for that, each with its own idea of how long to go on, and a retry budget that
 // all calls share would let an outage of one kind starve the others. few is called
 // where the user brought an HTTP client that keeps fewer connections. A client that
-// no other can be made of is returned as it is.
-func Derive(client API, conns int, few func()) API {
+// no other can be made of is returned as it is. done closes the connections that the
+// client made has of its own, which are none where the user brought an HTTP client.
+func Derive(client API, most int, few func()) (made API, done func()) {
+	own := &conns{}
 	given, ok := client.(optioned)
 	if !ok {
-		return client
+		return client, own.close
 	}
 	return sqs.New(given.Options(), func(o *sqs.Options) {
 		o.Retryer = aws.NopRetryer{}
@@ -45,16 +47,17 @@ func Derive(client API, conns int, few func()) API {
 		switch h := o.HTTPClient.(type) {
 		case *awshttp.BuildableClient:
 			o.HTTPClient = h.WithTransportOptions(func(t *http.Transport) {
-				t.MaxIdleConnsPerHost = max(t.MaxIdleConnsPerHost, conns)
-				t.MaxIdleConns = max(t.MaxIdleConns, conns)
+				t.MaxIdleConnsPerHost = max(t.MaxIdleConnsPerHost, most)
+				t.MaxIdleConns = max(t.MaxIdleConns, most)
+				own.watch(t)
 			})
 		case *http.Client:
-			if t, ok := h.Transport.(*http.Transport); ok && t.MaxIdleConnsPerHost < conns {
+			if t, ok := h.Transport.(*http.Transport); ok && t.MaxIdleConnsPerHost < most {
 				few()
 			}
 		case wholebody.Client:
 			return
 		}
 		o.HTTPClient = wholebody.Client{Next: o.HTTPClient}
-	})
+	}), own.close
 }
