@@ -26,18 +26,23 @@ type Config struct {
 	// such. Default: none.
 	Middleware []holdfast.Middleware
 
-	// Concurrency is the most handlers that run at once, 1 to 10,000.
+	// Concurrency is the most handlers that run at once, 1 to 10,000. Concurrency,
+	// Prefetch and MaxParked are at most 120,000 together: SQS lets about so many
+	// messages of a queue be in flight, those of other consumers included, and then its
+	// receives come back empty.
 	// Default: 50.
 	Concurrency int
 	// Prefetch bounds the messages held beyond those that run: on their way in,
 	// waiting for a slot, or waiting for their delete to be confirmed. Within the
 	// bound the consumer holds as few as keep the slots busy: the slots expected
-	// to come free within one measured receive. 1 to 100,000. On a FIFO queue up
-	// to 10 x Concurrency messages are held where groups leave slots idle.
+	// to come free within one measured receive. 1 to 100,000; at most
+	// 120,000 together with Concurrency and MaxParked. On a FIFO queue up to 10 x Concurrency
+	// messages are held where groups leave slots idle.
 	// Default: 8 x Concurrency, at least 10.
 	Prefetch int
 	// MaxParked is the most messages that are held without a slot after
-	// holdfast.Park, 1 to 100,000; -1 parks none, so that each takes its fallback.
+	// holdfast.Park, 1 to 100,000; -1 parks none, so that each takes its fallback. At
+	// most 120,000 together with Concurrency and Prefetch.
 	// On a FIFO queue the groups whose first message is parked or waits out its
 	// backoff count to it too, as far as there is room.
 	// Default: 1000.
@@ -130,6 +135,8 @@ type SQSAPI interface {
 const (
 	maxBatch = wire.MaxBatch
 	maxHold  = 12 * time.Hour // visibility per receive [ChangeMessageVisibility]
+	// maxInFlight is the most messages of a queue in flight, about [SQS quotas].
+	maxInFlight = 120_000
 )
 
 func (c Config) withDefaults() Config {
@@ -187,6 +194,9 @@ func (c Config) validate() error {
 	}
 	if c.MaxParked != -1 && (c.MaxParked < 1 || c.MaxParked > 100_000) {
 		bad("MaxParked", c.MaxParked, "1 to 100000, or -1")
+	}
+	if all := c.Concurrency + c.Prefetch + max(0, c.MaxParked); len(errs) == 0 && all > maxInFlight {
+		bad("Concurrency + Prefetch + MaxParked", all, fmt.Sprintf("at most %d, about what SQS lets be in flight", maxInFlight))
 	}
 	if c.HeldBytes < wire.MaxMessage {
 		bad("HeldBytes", c.HeldBytes, "at least 1048576")

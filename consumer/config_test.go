@@ -232,6 +232,9 @@ func crossField(t *testing.T) {
 		{"PollGrace above StopTimeout", consumer.Config{StopTimeout: 3 * time.Second, PollGrace: 4 * time.Second}, "PollGrace is 4s; it must be 0s to 3s, or -1"},
 		{"BackoffMax as BackoffBase", consumer.Config{BackoffBase: time.Hour, BackoffMax: time.Hour}, ""},
 		{"BackoffMax below BackoffBase", consumer.Config{BackoffBase: time.Hour, BackoffMax: time.Minute}, "BackoffMax is 1m0s; it must be 1h0m0s to 12h0m0s"},
+		{"Concurrency, Prefetch and MaxParked of 120,000 together", consumer.Config{Concurrency: 10_000, Prefetch: 10_000, MaxParked: 100_000}, ""},
+		{"one more of them", consumer.Config{Concurrency: 10_000, Prefetch: 10_001, MaxParked: 100_000}, "Concurrency + Prefetch + MaxParked is 120001; it must be at most 120000, "},
+		{"as many without parking", consumer.Config{Concurrency: 10_000, Prefetch: 100_000, MaxParked: -1}, ""},
 		{"a StopTimeout below the default of PollGrace", consumer.Config{StopTimeout: time.Second}, ""},
 		{"a BackoffBase above the default of BackoffMax", consumer.Config{BackoffBase: time.Hour}, ""},
 	} {
@@ -244,6 +247,9 @@ func crossField(t *testing.T) {
 		}
 	}
 }
+
+// together are the fields that one bound holds together.
+var together = []string{"Concurrency", "Prefetch", "MaxParked"}
 
 // comments returns the comment of each exported field of Config, in one line.
 func comments(t *testing.T) map[string]string {
@@ -373,6 +379,11 @@ func boundsAsDocumented(t *testing.T) {
 		}
 		if b.off != strings.Contains(docs[f.Name], "; -1 ") {
 			t.Errorf("the comment of %s tells wrongly of -1: %q", f.Name, docs[f.Name])
+		}
+	}
+	for _, field := range together {
+		if !strings.Contains(docs[field], "120,000 together") {
+			t.Errorf("the comment of %s lacks what bounds it together with others: %q", field, docs[field])
 		}
 	}
 	for name := range rows {
