@@ -480,11 +480,11 @@ func (c *Consumer) tellGate(closed, changed bool, why error) {
 func (c *Consumer) source() *holdfast.Queue { return c.queue.Load() }
 
 // receive is one long poll. Each message is written into its hold right away.
-func (c *Consumer) receive(ctx context.Context, asked int, attempt string) ([]*hold, error) {
+func (c *Consumer) receive(ctx context.Context, asked int, wait time.Duration, attempt string) ([]*hold, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Wait+10*time.Second)
 	defer cancel()
 	hs := make([]*hold, 0, asked)
-	ds, err := c.t.Receive(ctx, asked, c.cfg.Wait, attempt, func() *holdfast.Message {
+	ds, err := c.t.Receive(ctx, asked, wait, attempt, func() *holdfast.Message {
 		h := &hold{d: c.d}
 		hs = append(hs, h)
 		return &h.msg

@@ -2,12 +2,12 @@ package consumer
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"sync"
 	"time"
 
 	"github.com/holdfast-go/holdfast"
+	"github.com/holdfast-go/holdfast/consumer/internal/attempts"
 	"github.com/holdfast-go/holdfast/consumer/internal/wire"
 	"github.com/holdfast-go/holdfast/internal/jitter"
 	"github.com/holdfast-go/holdfast/internal/pace"
@@ -20,19 +20,21 @@ type pollers struct {
 	c    *Consumer
 	d    *dispatcher
 	turn chan struct{} // held by the one poller that waits for budget
+	lost attempts.Lost // failed receives of a FIFO queue, to be repeated by whoever is next
 	wg   sync.WaitGroup
 
 	mu      sync.Mutex // guards all below
 	active  int
 	target  int
 	waiting int       // for room, a gate or their turn
+	backing bool      // one waits out the backoff of a failed receive
 	crew    pace.Crew // how many receives at once are of use
 	looked  time.Time
 	atLimit bool // as health is told
 }
 
 func newPollers(c *Consumer) *pollers {
-	return &pollers{c: c, d: c.d, turn: make(chan struct{}, 1), target: 1}
+	return &pollers{c: c, d: c.d, turn: make(chan struct{}, 1), target: 1, lost: attempts.Lost{Visibility: c.cfg.Visibility}}
 }
 
 // run polls until ctx ends. Polls then under way go on until cut ends. When it
@@ -93,6 +95,7 @@ func (p *pollers) begin() {
 
 // adjust sets the number of pollers by what a receive brought.
 func (p *pollers) adjust(ctx, cut context.Context, asked, got int, arrived time.Time) {
+	lost := p.lost.Len(arrived)
 	p.mu.Lock()
 	grow, limit := 0, p.most()
 	if got == maxBatch {
@@ -109,6 +112,10 @@ func (p *pollers) adjust(ctx, cut context.Context, asked, got int, arrived time.
 		p.target = min(limit, p.active+1)
 		grow = p.target - p.active
 	}
+	if lost > 0 { // each in a receive of its own, before the visibility ends
+		p.target = max(p.target, min(p.most(), p.active+lost))
+		grow = p.target - p.active
+	}
 	p.mu.Unlock()
 	if grow > 0 {
 		p.spawn(ctx, cut, grow)
@@ -116,17 +123,15 @@ func (p *pollers) adjust(ctx, cut context.Context, asked, got int, arrived time.
 }
 
 func (p *pollers) poll(ctx, cut context.Context) {
-	attempt := "" // of a failed receive that is repeated
 	for {
 		asked, probe, ok := p.mayReceive(ctx)
 		if !ok {
 			return
 		}
-		if p.d.fifo && attempt == "" {
-			attempt = rand.Text()
-		}
 		began := time.Now()
-		hs, err := p.c.receive(cut, asked, attempt)
+		try, wait := p.attempt(began, asked)
+		asked = try.Asked
+		hs, err := p.c.receive(cut, asked, wait, try.ID)
 		arrived := time.Now()
 		took := arrived.Sub(began)
 		if len(hs) == asked {
@@ -140,13 +145,17 @@ func (p *pollers) poll(ctx, cut context.Context) {
 		p.d.arrived(asked, hs, arrived)
 		p.c.giveBackIfStopped()
 		if err != nil {
-			if cut.Err() == nil {
-				p.failed(ctx, err)
-			} else {
+			if cut.Err() != nil {
 				p.c.stats.pollsCut.Add(1)
+				continue
+			}
+			if p.d.fifo {
+				p.lost.Put(arrived, try)
+			}
+			if !p.failed(ctx, err) {
+				return
 			}
 		} else {
-			attempt = ""
 			p.c.stats.polled(len(hs))
 			p.watchLimit(ctx, len(hs), arrived)
 			if p.c.health.Worked(problemReceive) { // it was more than a hiccup
@@ -157,6 +166,21 @@ func (p *pollers) poll(ctx, cut context.Context) {
 			}
 		}
 	}
+}
+
+// attempt says which receive to make where there is room for so many messages: on a FIFO
+// queue one that failed, before any other.
+func (p *pollers) attempt(now time.Time, room int) (attempts.Attempt, time.Duration) {
+	if !p.d.fifo {
+		return attempts.Attempt{Asked: room}, p.c.cfg.Wait
+	}
+	again, ok := p.lost.Take(now, room)
+	if !ok {
+		return attempts.New(now, room), p.c.cfg.Wait
+	}
+	p.d.spare(room - again.Asked)
+	// If SQS answered, the messages are there at once, and other attempts wait.
+	return again, time.Second
 }
 
 // mayReceive waits until all gates are open and there is room for what a receive
@@ -241,12 +265,20 @@ func (p *pollers) tellLimit(err error) {
 	}
 }
 
-// failed backs off after a failed receive, says so, and leaves one poller.
-func (p *pollers) failed(ctx context.Context, err error) {
+// failed says that a receive failed, backs off and leaves one poller: the first that
+// failed, whose backoff is the shortest. It returns false where the calling one is one
+// too many, and it is not counted any more.
+func (p *pollers) failed(ctx context.Context, err error) bool {
 	f := wire.Classify(err)
 	n := p.c.failed(problemReceive, "sqs:ReceiveMessage", f, err)
 	p.mu.Lock()
 	p.target = 1
+	stays := !p.backing || p.active == 1
+	if stays {
+		p.backing = true
+	} else {
+		p.active--
+	}
 	p.mu.Unlock()
 
 	if (f == wire.Denied || f == wire.Missing) && p.c.stats.polls.Load() == 0 {
@@ -259,7 +291,13 @@ func (p *pollers) failed(ctx context.Context, err error) {
 	p.c.stats.pollErrors.Add(1)
 	p.c.log.Warn("receive failed", "queue", p.c.queueName(), "error", err, "failures", n, "backoff", wait)
 	call(p.c, p.d.cfg.Hooks.PollFailed, holdfast.PollFailedEvent{Err: err, Fatal: f.Slow(), Failures: n, Backoff: wait})
-	pause(ctx, wait)
+	if stays {
+		pause(ctx, wait)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.backing = false
+	}
+	return stays
 }
 
 // pause waits for d or the end of ctx.
@@ -377,6 +415,14 @@ func (d *dispatcher) reserve(ctx context.Context, probe bool) (int, bool) {
 			waited = true
 		}
 	}
+}
+
+// spare gives back a part of what was reserved.
+func (d *dispatcher) spare(n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.reserved -= n
+	d.wakePoller()
 }
 
 func (d *dispatcher) unreserve(n int) {
