@@ -29,7 +29,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -37,6 +36,8 @@ import (
 
 	"github.com/holdfast-go/holdfast"
 	"github.com/holdfast-go/holdfast/consumer/internal/gates"
+	"github.com/holdfast-go/holdfast/consumer/internal/recheck"
+	"github.com/holdfast-go/holdfast/consumer/internal/starting"
 	"github.com/holdfast-go/holdfast/consumer/internal/troubles"
 	"github.com/holdfast-go/holdfast/consumer/internal/wire"
 	"github.com/holdfast-go/holdfast/internal/deployguard"
@@ -55,6 +56,7 @@ type Consumer struct {
 	log   *slog.Logger
 
 	queue    atomic.Pointer[holdfast.Queue] // as read at start, and again after an outage
+	recheck  *recheck.Watch                 // of the queue
 	settlers []holdfast.Settler
 	topics   map[string]bool
 
@@ -82,7 +84,7 @@ type Consumer struct {
 // a *ConfigError for each field out of bounds, what a middleware's Validate says,
 // and an ARN or URL of a region other than the client's.
 func New(client SQSAPI, queue string, h holdfast.Handler, cfg Config) (*Consumer, error) {
-	c := &Consumer{cfg: cfg.withDefaults(), name: queue, stopNow: make(chan struct{})}
+	c := &Consumer{cfg: cfg.withDefaults(), name: queue, stopNow: make(chan struct{}), recheck: recheck.New(5*time.Minute, 30*time.Second)}
 	c.health = newHealth(&c.cfg)
 	errs := []error{c.cfg.validate()}
 	region, timeout := "", time.Duration(0)
@@ -172,6 +174,11 @@ func (c *Consumer) clients(client SQSAPI) (poll, settle SQSAPI) {
 //     The message of a handler that does not heed its context is left to its
 //     visibility timeout, because giving it back would have it run twice at once.
 //
+// The queue's attributes are read again about every five minutes, after an outage, and
+// within 30 s where a message has no dead-letter queue to go to or that refuses it: a
+// redrive policy that is changed needs no restart. That is one GetQueueAttributes, which
+// the start needs leave for too. What a middleware's Start was told stays as it was.
+//
 // A cancel during the start ends that: the context of a middleware's Start is cancelled,
 // and one that does not heed it is left running after StopTimeout, with an error.
 func (c *Consumer) Run(ctx context.Context) (err error) {
@@ -210,6 +217,7 @@ func (c *Consumer) Run(ctx context.Context) (err error) {
 	// Started in the order of need: what receives comes last.
 	c.wg.Go(func() { c.d.beat.run(background) })
 	c.wg.Go(func() { c.d.watchdog(background) })
+	c.wg.Go(func() { c.recheck.Run(background, c.reread) })
 	polling := make(chan struct{})
 	go func() {
 		defer close(polling)
@@ -247,50 +255,14 @@ func (c *Consumer) start(ctx, background context.Context) error {
 	}
 	for i, m := range c.cfg.Middleware {
 		if s, ok := m.(holdfast.Starter); ok && ctx.Err() == nil {
-			if err := c.startOne(ctx, background, s); err != nil {
+			err := starting.Do(ctx, background, c.cfg.StopTimeout, c.stopNow, func(ctx context.Context) error { return s.Start(ctx, *c.source()) })
+			if err != nil {
 				return fmt.Errorf("consumer: Middleware[%d]: %w", i, err)
 			}
 		}
 	}
 	return nil
 }
-
-// startOne starts one middleware. The context that Start is given ends with ctx as long
-// as Start has not returned, and after that with Run.
-func (c *Consumer) startOne(ctx, background context.Context, s holdfast.Starter) error {
-	life, end := context.WithCancelCause(background)
-	stopped := context.AfterFunc(ctx, func() { end(holdfast.ErrStopping) })
-	done := make(chan error, 1)
-	go func() { // not counted by wg: Run does not wait for one that is deaf
-		err := error(&holdfast.PanicError{Goexit: true})
-		defer func() {
-			if v := recover(); v != nil {
-				err = &holdfast.PanicError{Value: v, Stack: debug.Stack()}
-			}
-			done <- err
-		}()
-		err = s.Start(life, *c.source())
-	}()
-	select {
-	case err := <-done:
-		if stopped() {
-			return err
-		}
-		return nil // what it says after the cancel is about that
-	case <-ctx.Done():
-	}
-	late := time.NewTimer(c.cfg.StopTimeout)
-	defer late.Stop()
-	select {
-	case <-done:
-		return nil
-	case <-late.C:
-	case <-c.stopNow:
-	}
-	return errDeafStart
-}
-
-var errDeafStart = errors.New("its Start does not heed its context and was left running at the stop")
 
 func (c *Consumer) open(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*tryTimeout)
@@ -460,6 +432,23 @@ func (c *Consumer) recovered(ctx context.Context) {
 	c.log.Info("receiving again", "queue", c.queueName())
 	if err := c.open(ctx); err != nil {
 		c.log.Warn("the queue's attributes could not be read again", "queue", c.queueName(), "error", err)
+	}
+}
+
+// reread reads the queue's attributes again: its redrive policy may have been changed.
+func (c *Consumer) reread(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 2*tryTimeout)
+	defer cancel()
+	q, err := c.t.Reread(ctx)
+	if err != nil {
+		c.log.Warn("the queue's attributes could not be read again", "queue", c.queueName(), "error", err)
+		return
+	}
+	if old := c.queue.Swap(&q); old.DeadLetterARN != q.DeadLetterARN || old.MaxReceiveCount != q.MaxReceiveCount {
+		c.log.Info("the queue's redrive policy has changed", "queue", q.ARN, "dead-letter-queue", q.DeadLetterARN, "max-receive-count", q.MaxReceiveCount)
+	}
+	if q.DeadLetterARN != "" {
+		c.health.Clear(problemNoQueue)
 	}
 }
 

@@ -22,7 +22,8 @@ const causeRetention, causeConfirmation, causeMaxAge, causeProbe = "retention", 
 
 // ErrNoDeadLetterQueue is the Err of a DeadLetteredEvent for a message that
 // should be dead-lettered where the queue has no redrive policy. The message is
-// kept and tried again; give the queue a dead-letter queue.
+// kept and tried again; give the queue a dead-letter queue, which is noticed when it is
+// tried, or some minutes later.
 var ErrNoDeadLetterQueue = errors.New("consumer: the queue has no dead-letter queue")
 
 var (
@@ -88,6 +89,9 @@ func (s *settler) deadLetter(hs []*hold) {
 	h.change.delay = min(jitter.Full(s.c.cfg.BackoffBase, s.c.cfg.BackoffMax, h.receives+h.reruns), max(0, time.Until(h.limit)))
 	after := s.begin(h)
 	s.d.mu.Unlock()
+	if f == wire.Missing || f == wire.Denied || f == wire.Rejected {
+		s.c.recheck.Doubt() // the redrive policy may name another by now
+	}
 	s.c.health.Set(problemDeadLetter, s.c.explainFor("sqs:SendMessage", s.c.source().DeadLetterARN, f, err))
 	s.c.log.Error("dead-letter queue refused a message; it was kept", "message", h.id, "cause", h.change.cause, "error", err)
 	call(s.c, s.c.cfg.Hooks.DeadLettered, event)
@@ -101,6 +105,7 @@ func (c *Consumer) tellOrphan(h *hold, s settlement) {
 		return
 	}
 	c.health.Set(problemNoQueue, ErrNoDeadLetterQueue)
+	c.recheck.Doubt()
 	c.log.Error("message should be dead-lettered, but the queue has no dead-letter queue", "queue", c.queueName(), "message", h.id, "cause", s.cause, "error", s.err)
 	call(c, c.cfg.Hooks.DeadLettered, holdfast.DeadLetteredEvent{Message: &h.msg, Cause: s.cause, Reason: s.err, Err: ErrNoDeadLetterQueue})
 }

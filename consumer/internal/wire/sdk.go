@@ -101,6 +101,20 @@ func (t *SDK) Open(ctx context.Context) (holdfast.Queue, error) {
 		}
 		q.URL = aws.ToString(out.QueueUrl)
 	}
+	return t.read(ctx, q)
+}
+
+// Reread reads the attributes of the queue that Open found.
+func (t *SDK) Reread(ctx context.Context) (holdfast.Queue, error) {
+	q, err := queueref.Parse(t.Name)
+	if err != nil {
+		return q, err
+	}
+	q.URL = t.opened.Load().queue.URL
+	return t.read(ctx, q)
+}
+
+func (t *SDK) read(ctx context.Context, q holdfast.Queue) (holdfast.Queue, error) {
 	out, err := t.Settle.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
 		QueueUrl: &q.URL, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll},
 	})
@@ -357,10 +371,16 @@ func (a answers) set(id *string, err error) {
 	}
 }
 
+var errNoDeadLetterQueue = &entryError{code: "NoDeadLetterQueue", message: "the queue has no dead-letter queue any more", senderFault: true}
+
 // DeadLetter sends a copy of a received message to the dead-letter queue, with
 // cause as an attribute; dropped tells that there was no room for that.
 func (t *SDK) DeadLetter(ctx context.Context, m *Origin, cause string) (dropped bool, err error) {
-	in := &sqs.SendMessageInput{QueueUrl: &t.opened.Load().dlqURL, MessageBody: m.Body, MessageAttributes: make(map[string]types.MessageAttributeValue, len(m.MessageAttributes)+1)}
+	now := t.opened.Load()
+	if now.dlqURL == "" {
+		return false, errNoDeadLetterQueue // taken away since this was decided
+	}
+	in := &sqs.SendMessageInput{QueueUrl: &now.dlqURL, MessageBody: m.Body, MessageAttributes: make(map[string]types.MessageAttributeValue, len(m.MessageAttributes)+1)}
 	for name, v := range m.MessageAttributes {
 		if name != t.CauseAttribute {
 			in.MessageAttributes[name] = v
@@ -375,7 +395,7 @@ func (t *SDK) DeadLetter(ctx context.Context, m *Origin, cause string) (dropped 
 	if group := m.Attributes[string(types.MessageSystemAttributeNameMessageGroupId)]; group != "" {
 		in.MessageGroupId = &group
 	}
-	if t.opened.Load().queue.FIFO {
+	if now.queue.FIFO {
 		in.MessageDeduplicationId = m.MessageId
 	}
 	if trace := m.Attributes[string(types.MessageSystemAttributeNameAWSTraceHeader)]; trace != "" {

@@ -1,0 +1,93 @@
+package consumer_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/holdfast-go/holdfast"
+	"github.com/holdfast-go/holdfast/consumer"
+	"github.com/holdfast-go/holdfast/sqstest"
+)
+
+// setPolicy gives q a redrive policy.
+func setPolicy(t *testing.T, srv *sqstest.Server, q, dlq *sqstest.Queue, most int) {
+	t.Helper()
+	policy := fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":%d}`, dlq.ARN, most)
+	_, err := srv.SQS().SetQueueAttributes(context.Background(), &sqs.SetQueueAttributesInput{QueueUrl: &q.URL, Attributes: map[string]string{"RedrivePolicy": policy}})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestRedrivePolicyThatChangesWhileRunning(t *testing.T) {
+	t.Parallel()
+	permanent := handle(func(context.Context, *holdfast.Message) error { return holdfast.Permanent(errTest) })
+	t.Run("a dead-letter queue in place of one that was deleted is found by the first refusal", func(t *testing.T) {
+		inBubble(t, func(t *testing.T) {
+			srv := sqstest.New(t, sqstest.NoCooldown())
+			q, other := srv.Queue(t, "orders", sqstest.DLQ(1000)), srv.Queue(t, "other-dlq")
+			r := start(t, srv, q, permanent, consumer.Config{BackoffMax: 10 * time.Second})
+			time.Sleep(time.Second)
+			setPolicy(t, srv, q, other, 1000)
+			if _, err := srv.SQS().DeleteQueue(context.Background(), &sqs.DeleteQueueInput{QueueUrl: &q.DLQ().URL}); err != nil {
+				t.Fatal(err)
+			}
+			q.Send(t, "x")
+			until(t, 30*time.Second, "dead-lettered to the other", func() bool { return other.Depth().Visible == 1 })
+			until(t, time.Minute, "healthy", healthy(r))
+		})
+	})
+	t.Run("one that the queue is given later is found when a message has nowhere to go", func(t *testing.T) {
+		inBubble(t, func(t *testing.T) {
+			srv := sqstest.New(t)
+			q, dlq := srv.Queue(t, "orders"), srv.Queue(t, "orders-dlq")
+			r := start(t, srv, q, permanent, consumer.Config{BackoffMax: 10 * time.Second})
+			q.Send(t, "x")
+			time.Sleep(time.Minute)
+			if problem(r, "no-dead-letter-queue") == nil {
+				t.Fatal("this shows nothing")
+			}
+			reads := srv.Calls("GetQueueAttributes")
+			time.Sleep(10 * time.Minute)
+			if n := srv.Calls("GetQueueAttributes") - reads; n > 21 {
+				t.Errorf("%d reads in 10 min, want no more than one in 30 s", n)
+			}
+			setPolicy(t, srv, q, dlq, 1000)
+			until(t, time.Minute, "dead-lettered", func() bool { return dlq.Depth().Visible == 1 })
+			until(t, time.Second, "healthy", func() bool { return problem(r, "no-dead-letter-queue") == nil })
+		})
+	})
+	t.Run("a lower maxReceiveCount is found within some minutes", func(t *testing.T) {
+		inBubble(t, func(t *testing.T) {
+			srv := sqstest.New(t)
+			q := srv.Queue(t, "orders", sqstest.DLQ(1000))
+			start(t, srv, q, handle(func(context.Context, *holdfast.Message) error { return errTest }), consumer.Config{})
+			time.Sleep(time.Second)
+			setPolicy(t, srv, q, q.DLQ(), 2)
+			time.Sleep(6 * time.Minute)
+			q.Send(t, "x")
+			until(t, time.Minute, "dead-lettered", func() bool { return len(q.DLQ().Messages()) == 1 })
+			if m := q.DLQ().Messages()[0]; m.Attributes[consumer.CauseAttribute].Text == "" {
+				t.Errorf("moved by the queue, not by the consumer, which knows why: %+v", m)
+			}
+		})
+	})
+	t.Run("reading costs an idle consumer one call in about five minutes", func(t *testing.T) {
+		inBubble(t, func(t *testing.T) {
+			srv := sqstest.New(t)
+			q := srv.Queue(t, "orders", sqstest.DLQ(5))
+			client := &crowded{Client: srv.SQS()}
+			startWith(t, settled{client}, q, nothing, consumer.Config{})
+			time.Sleep(time.Hour)
+			// Two at the start, and beside these those that look for the limit in flight.
+			n := srv.Calls("GetQueueAttributes") - int(client.looks.Load()) - 2
+			if n < 12 || n > 15 {
+				t.Errorf("%d reads in an hour, want one in 4 to 5 minutes", n)
+			}
+		})
+	})
+}
