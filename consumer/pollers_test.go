@@ -148,7 +148,7 @@ func TestPollers(t *testing.T) {
 			}
 			r := start(t, srv, q, handle(func(ctx context.Context, m *holdfast.Message) error {
 				if m.Body == "slow" {
-					return nap(ctx, time.Hour)
+					return nap(ctx, 50*time.Minute) // below HandlerTimeout
 				}
 				return nap(ctx, 10*time.Millisecond)
 			}), consumer.Config{Concurrency: 30})
