@@ -21,6 +21,7 @@ type heartbeat struct {
 	// guarded by the dispatcher's mu
 	agenda agenda.Agenda[*hold] // what to act on next
 	armed  time.Time            // when run wakes; zero while it waits for work
+	looked time.Time            // when it last looked for what is over
 
 	wake  chan struct{} // the first action is earlier than armed
 	calls chan struct{} // bounds the calls under way
@@ -93,9 +94,11 @@ func (b *heartbeat) due(now time.Time) (batches [][]*hold, lost []func(), next t
 	for e := b.agenda.First(); e != nil; e = b.agenda.First() {
 		if len(hs) == most && !e.At().After(now) {
 			// All calls are under way, maybe hung. What ends meanwhile must not wait
-			// for one.
-			lost = append(lost, b.overdue(e, now)...)
-			soonest = now.Add(100 * time.Millisecond)
+			// for one. A look goes over all that is due: too much for each call's end.
+			if soonest = b.looked.Add(100 * time.Millisecond); !soonest.After(now) {
+				b.looked, soonest = now, now.Add(100*time.Millisecond)
+				lost = append(lost, b.overdue(now)...)
+			}
 			break
 		}
 		soon := len(hs)%maxBatch != 0 && e.At().Sub(now) < b.d.cfg.Visibility/6
@@ -137,17 +140,11 @@ func (b *heartbeat) due(now time.Time) (batches [][]*hold, lost []func(), next t
 	return batches, lost, b.armed
 }
 
-// overdue ends those holds that are over by now, of all that are due from e on. Call
-// with mu held.
-func (b *heartbeat) overdue(e *agenda.Entry[*hold], now time.Time) (lost []func()) {
-	var over []*hold
-	for ; e != nil && !e.At().After(now); e = e.Next() {
-		if h := e.Item; !now.Before(h.deadline.Add(-b.margin)) {
-			over = append(over, h)
-		}
-	}
-	for _, h := range over {
-		if !h.changing() { // given back with one before it in its group
+// overdue ends those holds that are over by now. Call with mu held.
+func (b *heartbeat) overdue(now time.Time) (lost []func()) {
+	for _, h := range b.agenda.Due(now) {
+		// One that is changing was given back with one before it in its group.
+		if !now.Before(h.deadline.Add(-b.margin)) && !h.changing() {
 			lost = append(lost, b.lose(h, &lostError{why: lateExtension}))
 		}
 	}

@@ -145,6 +145,35 @@ func TestOneHolderKeepsItsMessages(t *testing.T) {
 			}
 		})
 	})
+	t.Run("5,000 parked messages never lapse while extensions end out of order", func(t *testing.T) {
+		inBubble(t, func(t *testing.T) {
+			const messages = 5000
+			srv := sqstest.New(t, sqstest.NoHistory(), sqstest.LogLimit(1))
+			q := srv.Queue(t, "orders", sqstest.DLQ(3))
+			srv.Delay(extendAction, 2*time.Millisecond, sqstest.OnReply())
+			srv.Delay(extendAction, 7*time.Millisecond, sqstest.OnReply(), sqstest.Probability(0.5, 1))
+			q.SendN(t, messages)
+			never := make(chan struct{})
+			r := start(t, srv, q, handle(func(context.Context, *holdfast.Message) error {
+				return holdfast.Park(never, errTest)
+			}), consumer.Config{MaxParked: messages})
+			until(t, 10*time.Second, "all parked", func() bool { return r.Stats().Parked == messages })
+			for range 65 {
+				time.Sleep(time.Second)
+				if d := q.Depth(); d.InFlight != messages {
+					t.Fatalf("%+v, want all in flight", d)
+				}
+			}
+			s := r.Stats()
+			if s.Parked != messages || s.LeasesLost != 0 {
+				t.Errorf("%d parked, %d leases lost, want all parked still", s.Parked, s.LeasesLost)
+			}
+			// At 15, 30, 45 and 60 s, ten per call.
+			if s.ExtendCalls < 4*messages/10 || s.ExtendCalls > 5*messages/10 {
+				t.Errorf("%d extension calls, want about %d", s.ExtendCalls, 4*messages/10)
+			}
+		})
+	})
 	for _, c := range []struct {
 		name  string
 		fault float64
