@@ -18,7 +18,8 @@ type Hooks struct {
 	Settled func(SettledEvent)
 	// Extended is called for each batch of extensions.
 	Extended func(ExtendedEvent)
-	// LeaseLost is called when the hold on a message is lost.
+	// LeaseLost is called when the hold on a message is lost. While the handler runs,
+	// the event has a copy of the message, as it was received.
 	LeaseLost func(LeaseLostEvent)
 	// PollFailed is called for each failed receive.
 	PollFailed func(PollFailedEvent)
@@ -28,7 +29,8 @@ type Hooks struct {
 	// when one that should go there could not (Err is then set).
 	DeadLettered func(DeadLetteredEvent)
 	// Abandoned is called when a handler still runs a minute after it was
-	// cancelled, and for one that outlives the stop of the consumer.
+	// cancelled, and for one that outlives the stop of the consumer. The event has a
+	// copy of the message, as it was received.
 	Abandoned func(AbandonedEvent)
 	// Gate is called when receiving stops and when it goes on.
 	Gate func(GateEvent)

@@ -487,12 +487,11 @@ func (c *Consumer) receive(ctx context.Context, asked int, wait time.Duration, a
 	return hs, err
 }
 
-// remake gives h, which is running, a message as it was received.
-func (c *Consumer) remake(h *hold, receives int) {
-	c.t.Message(h.origin, &h.msg)
-	h.msg.ReceivedAt = h.arrived
-	h.msg.ReceiveCount = receives
-	_ = envelope.Unwrap(&h.msg, c.topics) // what is no work never came to run
+// remake writes to m the message of a run as it was received.
+func (c *Consumer) remake(m *holdfast.Message, origin *wire.Origin, at time.Time, receives, attempt int) {
+	c.t.Message(origin, m)
+	m.ReceivedAt, m.ReceiveCount, m.Attempt = at, receives, attempt
+	_ = envelope.Unwrap(m, c.topics) // what is no work never came to run
 }
 
 // settleCall makes one try of a call that settles. Neither the stop nor a lost

@@ -299,7 +299,7 @@ func (b *heartbeat) lose(h *hold, why *lostError) func() {
 	}
 	h.lost = why
 	b.unlist(h)
-	tell, after := h.renewed(time.Time{}, why), nothing
+	tell, message, after := h.renewed(time.Time{}, why), h.shown(), nothing
 	if h.state == running && len(h.renewers) == 0 {
 		h.cut = true
 		if h.cancel != nil {
@@ -321,7 +321,7 @@ func (b *heartbeat) lose(h *hold, why *lostError) func() {
 		tell()
 		b.c.stats.lost.Add(1)
 		b.c.log.Warn("lease lost", "message", h.id, "error", why)
-		call(b.c, b.c.cfg.Hooks.LeaseLost, holdfast.LeaseLostEvent{Message: &h.msg, Err: why})
+		call(b.c, b.c.cfg.Hooks.LeaseLost, holdfast.LeaseLostEvent{Message: message(), Err: why})
 	}
 }
 

@@ -158,6 +158,18 @@ func (h *hold) renewed(deadline time.Time, lost error) func() {
 	}
 }
 
+// shown returns what makes the message for hooks, to be called without the lock:
+// while a handler runs it may write to its own. Call with mu held.
+func (h *hold) shown() func() *holdfast.Message {
+	m := &h.msg
+	if h.state != running {
+		return func() *holdfast.Message { return m }
+	}
+	m = new(holdfast.Message)
+	origin, receives, attempt := *h.origin, h.thenReceives, h.attempt
+	return func() *holdfast.Message { h.d.c.remake(m, &origin, h.arrived, receives, attempt); return m }
+}
+
 // SetKey implements holdfast.Lease.
 func (h *hold) SetKey(key string) {
 	h.d.mu.Lock()

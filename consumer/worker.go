@@ -59,7 +59,7 @@ func (w *worker) handle(h *hold) (err error) {
 	defer ctx.Cancel(nil)
 	if h.again {
 		// What ran before may have written to the message.
-		d.c.remake(h, h.thenReceives)
+		d.c.remake(&h.msg, h.origin, h.arrived, h.thenReceives, h.attempt)
 	}
 	h.msg.Attempt = h.attempt
 
@@ -243,9 +243,10 @@ func (c *Consumer) tellAbandoned(hs []*hold, now time.Time) {
 		return
 	}
 	names := make([]string, len(hs))
+	messages := make([]func() *holdfast.Message, len(hs))
 	c.d.mu.Lock()
 	for i, h := range hs {
-		names[i] = h.by.routine
+		names[i], messages[i] = h.by.routine, h.shown()
 	}
 	c.d.mu.Unlock()
 	stacks := routine.Stacks(names...)
@@ -253,6 +254,6 @@ func (c *Consumer) tellAbandoned(hs []*hold, now time.Time) {
 	for i, h := range hs {
 		c.stats.abandoned.Add(1)
 		c.log.Error("handler abandoned: it does not heed its context", "message", h.id, "running", now.Sub(h.started), "stack", stacks[i])
-		call(c, c.cfg.Hooks.Abandoned, holdfast.AbandonedEvent{Message: &h.msg, Running: now.Sub(h.started), Stack: stacks[i]})
+		call(c, c.cfg.Hooks.Abandoned, holdfast.AbandonedEvent{Message: messages[i](), Running: now.Sub(h.started), Stack: stacks[i]})
 	}
 }
