@@ -62,7 +62,7 @@ func (b *heartbeat) run(ctx context.Context) {
 				return
 			}
 			b.c.wg.Go(func() {
-				b.extend(ctx, hs)
+				_ = b.extend(ctx, hs) // told and tried again
 				<-b.calls
 				poke(b.wake) // for those that there was no call for
 			})
@@ -120,7 +120,7 @@ func (b *heartbeat) due(now time.Time) (batches [][]*hold, lost []func(), next t
 			}
 			continue
 		}
-		h.extending = true
+		h.extending++
 		hs = append(hs, h)
 	}
 	for len(hs) > maxBatch {
@@ -158,8 +158,8 @@ func (b *heartbeat) extension(h *hold, now time.Time) int32 {
 	return int32(min(b.d.cfg.Visibility, max(left, 0)) / time.Second)
 }
 
-// extend extends one batch.
-func (b *heartbeat) extend(ctx context.Context, hs []*hold) {
+// extend extends one batch. It returns the error of the first.
+func (b *heartbeat) extend(ctx context.Context, hs []*hold) error {
 	handles := make([]string, len(hs))
 	times := make([]int32, len(hs))
 	results := make([]error, len(hs))
@@ -181,14 +181,16 @@ func (b *heartbeat) extend(ctx context.Context, hs []*hold) {
 	var after []func()
 	b.d.mu.Lock()
 	for i, h := range hs {
-		e := results[i]
 		if err != nil {
-			e = err
+			results[i] = err
 		}
-		if e != nil {
+		if results[i] != nil {
 			failed++
 		}
-		after = append(after, b.extended(h, handles[i], sent, sent.Add(time.Duration(times[i])*time.Second), e))
+		after = append(after, b.extended(h, handles[i], sent, sent.Add(time.Duration(times[i])*time.Second), results[i]))
+		if results[i] != nil && h.lost != nil {
+			results[i] = h.lost
+		}
 	}
 	b.rearm()
 	b.d.mu.Unlock()
@@ -202,6 +204,7 @@ func (b *heartbeat) extend(ctx context.Context, hs []*hold) {
 		b.c.health.Worked(problemExtend)
 	}
 	call(b.c, b.c.cfg.Hooks.Extended, holdfast.ExtendedEvent{Messages: len(hs) - failed, Failed: failed, Err: err})
+	return results[0]
 }
 
 func nothing() {}
@@ -210,12 +213,12 @@ func nothing() {}
 // to do without the lock. Call with mu held.
 func (b *heartbeat) extended(h *hold, handle string, sent, deadline time.Time, err error) func() {
 	now := time.Now()
-	h.extending = false
-	if h.settleSoon {
+	h.extending--
+	if h.settleSoon && h.extending == 0 {
 		h.settleSoon = false
 		return func() { b.c.settler.changes.Add(h) }
 	}
-	if h.state == gone || h.dropped || h.lost != nil {
+	if h.settleSoon || h.state == gone || h.dropped || h.lost != nil {
 		return nothing
 	}
 	if err == nil {
@@ -241,49 +244,38 @@ func (b *heartbeat) extended(h *hold, handle string, sent, deadline time.Time, e
 	return nothing
 }
 
-// extendNow is holdfast.Lease.Extend.
+// extendNow is holdfast.Lease.Extend. Its call outlives ctx, as a give-back has to
+// wait for it.
 func (b *heartbeat) extendNow(ctx context.Context, h *hold) error {
-	sent := time.Now()
-	b.d.mu.Lock()
-	if h.lost != nil || h.state != running {
-		err := h.lost
-		b.d.mu.Unlock()
-		if err == nil {
-			err = errSettled
-		}
+	done := make(chan error, 1)
+	if err := b.startNow(h, func() { done <- b.extend(b.c.settleCtx, []*hold{h}) }); err != nil {
 		return err
 	}
-	handle, ask := h.handle, b.extension(h, sent)
-	b.d.mu.Unlock()
-	if !sent.Add(time.Duration(ask) * time.Second).After(h.Deadline()) {
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// startNow starts extend for h, if there is anything to gain.
+func (b *heartbeat) startNow(h *hold, extend func()) error {
+	now := time.Now()
+	b.d.mu.Lock()
+	defer b.d.mu.Unlock()
+	switch {
+	case h.lost != nil:
+		return h.lost
+	case h.state != running:
+		return errSettled
+	}
+	if h.ask = b.extension(h, now); !now.Add(time.Duration(h.ask) * time.Second).After(h.deadline) {
 		return fmt.Errorf("consumer: nothing is left of the %v that SQS lets a receive be held", maxHold)
 	}
-	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
-	defer cancel()
-	results := make([]error, 1)
-	err := b.c.t.Extend(ctx, []string{handle}, []int32{ask}, results)
-	b.c.stats.extendCalls.Add(1)
-	if err == nil {
-		err = results[0]
-	}
-	after := nothing
-	b.d.mu.Lock()
-	deadline := sent.Add(time.Duration(ask) * time.Second)
-	switch {
-	case err != nil && wire.Classify(err) == wire.Stale && h.handle == handle:
-		lost := staleHold(err)
-		after, err = b.lose(h, lost), lost
-	case err == nil && h.state == running && deadline.After(h.deadline):
-		h.deadline = deadline
-		if !h.extending {
-			b.schedule(h, sent.Add(deadline.Sub(sent)/2))
-			b.rearm()
-		}
-		after = h.renewed(deadline, nil)
-	}
-	b.d.mu.Unlock()
-	after()
-	return err
+	h.extending++
+	b.c.wg.Go(extend)
+	return nil
 }
 
 func staleHold(err error) *lostError {

@@ -70,10 +70,10 @@ type hold struct {
 
 	// heartbeat
 	entry      agenda.Entry[*hold] // when to act on it next
-	extending  bool
-	ask        int32 // seconds that the extension under way asks for
-	retries    int   // failed extensions in a row
-	settleSoon bool  // a change of visibility waits for the extension under way
+	extending  int                 // extensions under way
+	ask        int32               // seconds that the extension under way asks for
+	retries    int                 // failed extensions in a row
+	settleSoon bool                // a change of visibility waits for the extensions under way
 }
 
 var _ holdfast.Lease = (*hold)(nil)

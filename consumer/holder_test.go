@@ -695,6 +695,82 @@ func TestOneHolderHandsItsNewerReceipt(t *testing.T) {
 	}
 }
 
+// A handler can leave a goroutine behind that extends its lease. What becomes of the
+// message must not be undone by an extension that is applied after it.
+func TestOneHolderExtendsOnDemand(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name    string
+		patient bool // the caller of Extend waits for it
+	}{
+		{"a retry waits for an extension that a handler asked for", true},
+		{"... also where the caller did not", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				srv := sqstest.New(t)
+				q := srv.Queue(t, "orders", sqstest.DLQ(3))
+				srv.Delay(extendAction, 500*time.Millisecond, sqstest.Times(1))
+				q.Send(t, "order")
+				extended := make(chan error, 1)
+				var r runLog
+				began := time.Now()
+				start(t, srv, q, r.of(func(ctx context.Context, m *holdfast.Message) error {
+					if m.Attempt > 1 {
+						return nil
+					}
+					if c.patient {
+						ctx = context.WithoutCancel(ctx)
+					}
+					lease, _ := holdfast.LeaseFrom(ctx)
+					go func() { extended <- lease.Extend(ctx) }()
+					time.Sleep(100 * time.Millisecond)
+					return holdfast.RetryAfter(5*time.Minute, errTest)
+				}), consumer.Config{})
+				until(t, 10*time.Minute, "done", empty(q))
+				if all := r.all(); len(all) != 2 || all[1].began.Sub(all[0].end) < 5*time.Minute {
+					t.Errorf("runs: %+v, want the second 5m after the first", all)
+				}
+				calls := callsOf(srv, extendAction)
+				if len(calls) != 2 || calls[0].Err != "" || calls[1].At.Sub(began) < 500*time.Millisecond {
+					t.Errorf("calls: %+v, want an extension that is confirmed and then a change", calls)
+				}
+				if err := <-extended; c.patient != (err == nil) {
+					t.Errorf("Extend returned %v", err)
+				}
+			})
+		})
+	}
+	t.Run("it tells the deadline, what is lost and what is settled", func(t *testing.T) {
+		inBubble(t, func(t *testing.T) {
+			srv := sqstest.New(t)
+			q := srv.Queue(t, "orders")
+			srv.FailEntries(extendAction, "ReceiptHandleIsInvalid", true, sqstest.After(1))
+			q.Send(t, "order")
+			var lease holdfast.Lease
+			r := start(t, srv, q, handle(func(ctx context.Context, _ *holdfast.Message) error {
+				lease, _ = holdfast.LeaseFrom(ctx)
+				time.Sleep(10 * time.Second)
+				if err := lease.Extend(ctx); err != nil {
+					t.Errorf("Extend: %v", err)
+				}
+				if left := time.Until(lease.Deadline()); left != 30*time.Second {
+					t.Errorf("%v are left after it", left)
+				}
+				time.Sleep(time.Second)
+				if err := lease.Extend(ctx); !errors.Is(err, holdfast.ErrLeaseLost) || !errors.Is(context.Cause(ctx), holdfast.ErrLeaseLost) {
+					t.Errorf("Extend of a hold that is gone: %v, the context ended by %v", err, context.Cause(ctx))
+				}
+				return nil
+			}), consumer.Config{})
+			until(t, time.Minute, "lost", func() bool { return r.Stats().LeasesLost == 1 })
+			if err := lease.Extend(t.Context()); !errors.Is(err, holdfast.ErrLeaseLost) {
+				t.Errorf("Extend of a hold that has ended: %v", err)
+			}
+		})
+	})
+}
+
 func TestOneHolderTellsItsRenewer(t *testing.T) {
 	t.Parallel()
 	type renewal struct {

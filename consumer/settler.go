@@ -149,7 +149,7 @@ func (s *settler) begin(h *hold) func() {
 	// An extension that overtook the change would undo its delay.
 	s.d.beat.unlist(h)
 	after := s.d.giveBack(s.d.behind(h), h.change.err)
-	if h.extending {
+	if h.extending > 0 {
 		h.settleSoon = true
 		return after
 	}
@@ -169,7 +169,7 @@ func (d *dispatcher) giveBack(holds []*hold, why error) func() {
 	for _, h := range holds {
 		h.change = settlement{outcome: holdfast.GaveBack, err: why}
 		d.beat.unlist(h)
-		if h.extending {
+		if h.extending > 0 {
 			h.settleSoon = true
 			continue
 		}
