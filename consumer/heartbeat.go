@@ -101,7 +101,7 @@ func (b *heartbeat) due(now time.Time) (batches [][]*hold, lost []func(), next t
 			}
 			break
 		}
-		soon := len(hs)%maxBatch != 0 && e.At().Sub(now) < b.d.cfg.Visibility/6
+		soon := len(hs)%maxBatch != 0 && e.At().Sub(now) < b.d.cfg.Visibility/6 && e.Item.extending == 0
 		if e.At().After(now) && !soon {
 			break
 		}
@@ -119,6 +119,10 @@ func (b *heartbeat) due(now time.Time) (batches [][]*hold, lost []func(), next t
 				break
 			}
 			continue
+		}
+		if end := h.deadline.Add(-b.margin); end.Before(now.Add(tryTimeout)) {
+			// It may end before its call does, which is to go on for the others.
+			b.schedule(h, end)
 		}
 		h.extending++
 		hs = append(hs, h)
@@ -164,15 +168,13 @@ func (b *heartbeat) extend(ctx context.Context, hs []*hold) error {
 	times := make([]int32, len(hs))
 	results := make([]error, len(hs))
 	sent := time.Now()
-	until := sent.Add(tryTimeout)
 	b.d.mu.Lock()
 	for i, h := range hs {
 		handles[i] = h.handle
 		times[i] = h.ask
-		until = earlier(until, h.deadline.Add(-b.margin))
 	}
 	b.d.mu.Unlock()
-	ctx, cancel := context.WithDeadline(ctx, until)
+	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
 	err := b.c.t.Extend(ctx, handles, times, results)
 	cancel()
 	b.c.stats.extendCalls.Add(1)
@@ -234,6 +236,7 @@ func (b *heartbeat) extended(h *hold, handle string, sent, deadline time.Time, e
 	if f := wire.Classify(err); (f == wire.Stale || f == wire.Rejected) && h.handle == handle {
 		if h.state == settling {
 			// Its delete decides: a message that is deleted cannot be extended.
+			b.unlist(h)
 			return nothing
 		}
 		return b.lose(h, staleHold(err))

@@ -695,6 +695,45 @@ func TestOneHolderHandsItsNewerReceipt(t *testing.T) {
 	}
 }
 
+func TestOneHolderNearlyLostSparesTheOthersOfItsBatch(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		srv := sqstest.New(t)
+		q := srv.Queue(t, "orders", sqstest.DLQ(3))
+		// The first is to be extended at 15 s, and again after 5 s each, as nothing is
+		// answered. By the third call it has 2.5 s left, and the others join.
+		srv.Delay(extendAction, 3*time.Second, sqstest.After(2), sqstest.Times(1))
+		srv.Hang(extendAction, sqstest.Times(2))
+		first := q.Send(t, "first")
+		var r runLog
+		var failed atomic.Int64
+		began := time.Now()
+		c := start(t, srv, q, r.of(func(ctx context.Context, m *holdfast.Message) error {
+			if m.Attempt > 1 {
+				return nil
+			}
+			return workFor(ctx, time.Minute)
+		}), consumer.Config{Hooks: holdfast.Hooks{Extended: func(e holdfast.ExtendedEvent) { failed.Add(int64(e.Failed)) }}})
+		time.Sleep(13 * time.Second)
+		others := q.SendN(t, 9)
+		lost := r.ended(t, 0, 20*time.Second)
+		if d := lost.end.Sub(began); lost.id != first || d != 28*time.Second || !errors.Is(lost.cause, holdfast.ErrLeaseLost) {
+			t.Errorf("%s was cancelled after %v by %v, want the first a second before its visibility ends", lost.id, d, lost.cause)
+		}
+		until(t, 5*time.Minute, "done", empty(q))
+		if n := failed.Load(); n != 2 {
+			t.Errorf("%d extensions failed, want the two of the first that were not answered", n)
+		}
+		for _, id := range others {
+			if n := q.Receives(id); n != 1 {
+				t.Errorf("%s was received %d times", id, n)
+			}
+		}
+		if n := c.Stats().LeasesLost; n != 1 {
+			t.Errorf("%d leases lost", n)
+		}
+	})
+}
+
 // A handler can leave a goroutine behind that extends its lease. What becomes of the
 // message must not be undone by an extension that is applied after it.
 func TestOneHolderExtendsOnDemand(t *testing.T) {
