@@ -12,8 +12,8 @@ import (
 // Safe for concurrent use.
 type Lease interface {
 	// Deadline is the moment up to which SQS surely hides the message if it is
-	// not extended again. It is reckoned on the safe side: from the reply of a
-	// receive less one second, from the request of an extension.
+	// not extended again. It is reckoned on the safe side: from the headers of a
+	// receive's reply less one second, from the request of an extension.
 	Deadline() time.Time
 	// Limit is when the 12 hours are over that SQS lets one receive be held.
 	Limit() time.Time

@@ -42,7 +42,7 @@ type Message struct {
 	SentAt time.Time
 	// FirstReceivedAt is when SQS first delivered it, in SQS's milliseconds.
 	FirstReceivedAt time.Time
-	// ReceivedAt is when this delivery arrived here, on this machine's clock.
+	// ReceivedAt is when this delivery began to arrive here, on this machine's clock.
 	ReceivedAt time.Time
 
 	// Queue is where the message came from.

@@ -468,12 +468,13 @@ func (c *Consumer) tellGate(closed, changed bool, why error) {
 // source is the queue that is received from.
 func (c *Consumer) source() *holdfast.Queue { return c.queue.Load() }
 
-// receive is one long poll. Each message is written into its hold right away.
-func (c *Consumer) receive(ctx context.Context, asked int, wait time.Duration, attempt string) ([]*hold, error) {
+// receive is one long poll, whose reply came at at. Each message is written into its
+// hold right away.
+func (c *Consumer) receive(ctx context.Context, asked int, wait time.Duration, attempt string) (hs []*hold, at time.Time, err error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Wait+10*time.Second)
 	defer cancel()
-	hs := make([]*hold, 0, asked)
-	ds, err := c.t.Receive(ctx, asked, wait, attempt, func() *holdfast.Message {
+	hs = make([]*hold, 0, asked)
+	ds, at, err := c.t.Receive(ctx, asked, wait, attempt, func() *holdfast.Message {
 		h := &hold{d: c.d}
 		hs = append(hs, h)
 		return &h.msg
@@ -484,7 +485,7 @@ func (c *Consumer) receive(ctx context.Context, asked int, wait time.Duration, a
 		h.handle, h.size, h.origin = d.Handle, int64(d.Size), d.Origin
 		h.noWork = envelope.Unwrap(&h.msg, c.topics)
 	}
-	return hs, err
+	return hs, at, err
 }
 
 // remake writes to m the message of a run as it was received.

@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/holdfast-go/holdfast"
 	"github.com/holdfast-go/holdfast/consumer"
@@ -693,6 +697,70 @@ func TestOneHolderHandsItsNewerReceipt(t *testing.T) {
 			})
 		})
 	}
+}
+
+// slowBodies is an HTTP client whose replies come at once, but with bodies that take
+// their time, as ten messages of 1 MiB do on a slow link.
+type slowBodies struct {
+	next *http.Client
+	time time.Duration
+}
+
+func (c slowBodies) Do(r *http.Request) (*http.Response, error) {
+	res, err := c.next.Do(r)
+	if err == nil {
+		res.Body = &slowBody{ReadCloser: res.Body, wait: c.time}
+	}
+	return res, err
+}
+
+type slowBody struct {
+	io.ReadCloser
+	wait time.Duration
+}
+
+func (b *slowBody) Read(p []byte) (int, error) {
+	time.Sleep(b.wait)
+	b.wait = 0
+	return b.ReadCloser.Read(p)
+}
+
+func TestOneHolderCountsFromTheHeadersOfAReceive(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		srv := sqstest.New(t)
+		q := srv.Queue(t, "orders", sqstest.DLQ(3))
+		id := q.Send(t, "order")
+		client := srv.SQS(func(o *sqs.Options) { o.HTTPClient = slowBodies{srv.HTTPClient(), 20 * time.Second} })
+		var leases, arrivals []time.Time
+		began := time.Now()
+		c, err := consumer.New(client, q.URL, handle(func(ctx context.Context, m *holdfast.Message) error {
+			lease, _ := holdfast.LeaseFrom(ctx)
+			leases, arrivals = append(leases, lease.Deadline()), append(arrivals, m.ReceivedAt)
+			return nil
+		}), consumer.Config{Settle: srv.SQS()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- c.Run(ctx) }()
+		until(t, time.Minute, "received", func() bool { return q.Receives(id) == 1 })
+		m, _ := q.Message(id)
+		until(t, time.Minute, "done", empty(q))
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		if len(leases) != 1 || time.Since(began) < 20*time.Second {
+			t.Fatalf("%d runs in %v, want one after 20s", len(leases), time.Since(began))
+		}
+		if late := leases[0].Sub(m.VisibleAt); late != -time.Second {
+			t.Errorf("the lease is to end %v after the visibility, want a second before", late)
+		}
+		if !arrivals[0].Equal(m.FirstReceivedAt) {
+			t.Errorf("it arrived at %v, want %v", arrivals[0], m.FirstReceivedAt)
+		}
+	})
 }
 
 func TestOneHolderNearlyLostSparesTheOthersOfItsBatch(t *testing.T) {

@@ -131,7 +131,7 @@ func (p *pollers) poll(ctx, cut context.Context) {
 		began := time.Now()
 		try, wait := p.attempt(began, asked)
 		asked = try.Asked
-		hs, err := p.c.receive(cut, asked, wait, try.ID)
+		hs, at, err := p.c.receive(cut, asked, wait, try.ID)
 		arrived := time.Now()
 		took := arrived.Sub(began)
 		if len(hs) == asked {
@@ -142,7 +142,7 @@ func (p *pollers) poll(ctx, cut context.Context) {
 				p.c.deploy.Probe(h.id)
 			}
 		}
-		p.d.arrived(asked, hs, arrived)
+		p.d.arrived(asked, hs, at)
 		p.c.giveBackIfStopped()
 		if err != nil {
 			if cut.Err() != nil {

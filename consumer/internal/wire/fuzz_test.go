@@ -93,7 +93,7 @@ func FuzzReceive(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		var messages []*holdfast.Message
-		ds, err := answeredWith(text).Receive(t.Context(), MaxBatch, 0, "", func() *holdfast.Message {
+		ds, _, err := answeredWith(text).Receive(t.Context(), MaxBatch, 0, "", func() *holdfast.Message {
 			messages = append(messages, new(holdfast.Message))
 			return messages[len(messages)-1]
 		})

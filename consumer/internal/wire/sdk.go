@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
@@ -199,8 +200,9 @@ func (t *SDK) Probe(ctx context.Context) error {
 
 // Receive is one receive of up to most messages. It asks room for a place for each,
 // in order, and writes the message there. attempt is the ReceiveRequestAttemptId,
-// empty for none.
-func (t *SDK) Receive(ctx context.Context, most int, wait time.Duration, attempt string, room func() *holdfast.Message) ([]Delivery, error) {
+// empty for none. at is when the reply began to arrive: reading ten messages of 1 MiB
+// can take longer than anyone would allow for.
+func (t *SDK) Receive(ctx context.Context, most int, wait time.Duration, attempt string, room func() *holdfast.Message) (ds []Delivery, at time.Time, err error) {
 	in := &sqs.ReceiveMessageInput{
 		QueueUrl:                    &t.opened.Load().queue.URL,
 		MaxNumberOfMessages:         int32(most),
@@ -214,15 +216,19 @@ func (t *SDK) Receive(ctx context.Context, most int, wait time.Duration, attempt
 	}
 	out, err := t.Poll.ReceiveMessage(ctx, in)
 	if err != nil {
-		return nil, err
+		return nil, time.Time{}, err
 	}
-	ds := make([]Delivery, len(out.Messages))
+	at, ok := awsmiddleware.GetResponseAt(out.ResultMetadata) // with the headers
+	if !ok {
+		at = time.Now() // no client of the SDK
+	}
+	ds = make([]Delivery, len(out.Messages))
 	for i := range out.Messages {
 		m := &out.Messages[i]
 		t.Message((*Origin)(m), room())
 		ds[i] = Delivery{Handle: aws.ToString(m.ReceiptHandle), Size: sizeOf(m), Origin: (*Origin)(m)}
 	}
-	return ds, nil
+	return ds, at, nil
 }
 
 var allAttributes = []string{"All"}
