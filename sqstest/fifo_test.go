@@ -200,7 +200,7 @@ func TestFIFOOrder(t *testing.T) {
 			}
 		})
 	})
-	t.Run("a dead-lettered head frees its group and goes to the FIFO dead-letter queue with group, id and a new time", func(t *testing.T) {
+	t.Run("a dead-lettered head frees its group and goes to the FIFO dead-letter queue with group, id, a new time and its id as deduplication id", func(t *testing.T) {
 		t.Parallel()
 		bubble(t, func(t *testing.T, srv *sqstest.Server, client *sqs.Client) {
 			q := srv.Queue(t, "q.fifo", sqstest.DLQ(1), sqstest.Visibility(time.Second))
@@ -212,7 +212,7 @@ func TestFIFOOrder(t *testing.T) {
 				t.Fatalf("received %q", got)
 			}
 			m, ok := q.DLQ().Message(head)
-			if !ok || m.Group != "g" || m.Dedup != "d" || !m.SentAt.Equal(time.Now()) {
+			if !ok || m.Group != "g" || m.Dedup != head || !m.SentAt.Equal(time.Now()) {
 				t.Errorf("dead letter %+v", m)
 			}
 		})

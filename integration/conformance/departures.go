@@ -241,6 +241,13 @@ func localStackDepartures() []departures {
 			},
 		},
 		{
+			reason: "a FIFO message keeps its deduplication id on the dead-letter queue",
+			shows:  "\"order-7\"",
+			cases: []string{
+				"DeadLetter/replaces the deduplication id by the message id",
+			},
+		},
+		{
 			reason: "a RedrivePolicy that is not JSON is an internal error",
 			shows:  "is said to be the server's fault",
 			cases: []string{

@@ -145,6 +145,14 @@ func deadLetterCases() []Case {
 			m := c.one(dlq)
 			c.equal("on the dead-letter queue", []string{*m.Body, m.Attributes["MessageGroupId"]}, []string{"1", "g"})
 		}},
+		{"DeadLetter/replaces the deduplication id by the message id", "Amazon SQS dead-letter queues: the original message's ID as the deduplication ID", func(c *Check) {
+			dlq, source := c.fifo(), c.fifo()
+			c.redrive(source, dlq, 1)
+			out := c.send(source, "1", group("g", "order-7"))
+			c.ok(c.extend(source, c.one(source).ReceiptHandle, 0))
+			c.none(source)
+			c.equal("MessageDeduplicationId", c.one(dlq).Attributes["MessageDeduplicationId"], *out.MessageId)
+		}},
 	}...)
 }
 

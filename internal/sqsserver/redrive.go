@@ -145,7 +145,9 @@ func (q *queue) deadLetter(m *message, now time.Time) bool {
 		receives:      m.receives,
 	}
 	if to.settings.fifo {
-		moved.enqueued = now
+		renamed := *m.content
+		renamed.dedup = m.id // as AWS documents
+		moved.content, moved.enqueued = &renamed, now
 	}
 	q.drop(m)
 	q.history.departed(m, DeadLettered)
