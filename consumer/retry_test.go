@@ -92,6 +92,7 @@ func TestRetry(t *testing.T) {
 	t.Run("comes no sooner than RetryAfter says, by the visibility of a standard queue", retryAfterStandard)
 	t.Run("comes at the end of its 12 hours, and says so, where RetryAfter asks for more than is left of them", retryAfterTooLate)
 	t.Run("comes at once where RetryAfter says 0", retryAfterZero)
+	t.Run("is delayed by RetryAfter as soon as SQS takes the change, which is tried until the hold ends", retryAfterThrottled)
 	t.Run("by RetryAfter on the last receive of a standard queue is held here and burns no receive", retryAfterLast)
 	t.Run("by RetryAfter out of bounds is an ordinary error that names it", retryAfterOutOfBounds)
 	t.Run("does not happen for Permanent, which is dead-lettered at once", permanentAtOnce)
@@ -248,6 +249,46 @@ func retryAfterTooLate(t *testing.T) {
 			t.Errorf("it came back after %v, and told was %v", waited, told)
 		}
 	})
+}
+
+// A message on its way back is not extended beside that: the change of its visibility
+// is the same call, and tried as long.
+func retryAfterThrottled(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		throttled, back time.Duration
+	}{
+		{throttled: 20 * time.Second, back: 10 * time.Minute},
+		{throttled: time.Minute, back: 30 * time.Second},
+	} {
+		t.Run(fmt.Sprintf("throttled for %v it comes back after %v", c.throttled, c.back), func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				srv := sqstest.New(t)
+				q := srv.Queue(t, "orders", sqstest.DLQ(10))
+				throttle := srv.Fail(extendAction, sqstest.Throttle)
+				time.AfterFunc(c.throttled, throttle.Stop)
+				q.Send(t, "x")
+				var r runLog
+				start(t, srv, q, r.of(func(_ context.Context, m *holdfast.Message) error {
+					if m.Attempt > 1 {
+						return nil
+					}
+					return holdfast.RetryAfter(10*time.Minute, errTest)
+				}), consumer.Config{})
+				until(t, time.Hour, "done", empty(q))
+				runs := r.all()
+				if len(runs) != 2 {
+					t.Fatalf("%d runs", len(runs))
+				}
+				if back := runs[1].began.Sub(runs[0].end); back < c.back || back > c.back+c.throttled+5*time.Second {
+					t.Errorf("it came back after %v", back)
+				}
+				if n := srv.Calls(extendAction); n < 5 || n > 40 {
+					t.Errorf("%d changes were tried in 29 s, want one every 100 ms to 5 s", n)
+				}
+			})
+		})
+	}
 }
 
 func retryAfterZero(t *testing.T) {
