@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -26,6 +27,7 @@ type dispatcher struct {
 	ready     backlog.Queue[*hold] // may start now; on FIFO the heads of their groups
 	resumed   backlog.Queue[*hold] // were parked and may start now: before all others
 	groups    map[string]*group
+	rests     int // the sum of what the groups have of it
 	idle      []*worker
 	draining  bool          // stopping: nothing waits any more, what can run runs
 	stopped   bool          // no run starts any more
@@ -47,6 +49,7 @@ type dispatcher struct {
 type group struct {
 	id    string
 	queue []*hold
+	rests int // see resting
 }
 
 func newDispatcher(c *Consumer) *dispatcher {
@@ -164,6 +167,7 @@ func (d *dispatcher) enqueue(h *hold) {
 		}
 		h.group = g
 		g.queue = append(g.queue, h)
+		d.weigh(g)
 		if len(g.queue) > 1 {
 			return
 		}
@@ -176,6 +180,21 @@ func (d *dispatcher) move(h *hold, to holdState) {
 	d.n[h.state]--
 	d.n[to]++
 	h.state = to
+	if h.group != nil {
+		d.weigh(h.group)
+	}
+}
+
+// weigh notes how many messages of a group that has changed rest: a walk over all
+// groups for each receive would be long. Call with mu held.
+func (d *dispatcher) weigh(g *group) {
+	d.rests, g.rests = d.rests-g.rests, 0
+	if n := len(g.queue); n > 0 && g.queue[0].state == delayed {
+		g.rests = n
+	} else if n > 0 && g.queue[0].state == parked {
+		g.rests = n - 1
+	}
+	d.rests += g.rests
 }
 
 // dispatch starts ready messages while slots are free. Call with mu held.
@@ -288,18 +307,17 @@ func (d *dispatcher) drop(h *hold) bool {
 
 // leave takes h out of its group. Call with mu held.
 func (d *dispatcher) leave(g *group, h *hold) {
-	for i, other := range g.queue {
-		if other != h {
-			continue
-		}
-		g.queue = append(g.queue[:i], g.queue[i+1:]...)
-		switch {
-		case len(g.queue) == 0:
-			delete(d.groups, g.id)
-		case i == 0 && g.queue[0].state == queued:
-			d.ready.Push(g.queue[0])
-		}
+	i := slices.Index(g.queue, h)
+	if i < 0 {
 		return
+	}
+	g.queue = slices.Delete(g.queue, i, i+1)
+	d.weigh(g)
+	switch {
+	case len(g.queue) == 0:
+		delete(d.groups, g.id)
+	case i == 0 && g.queue[0].state == queued:
+		d.ready.Push(g.queue[0])
 	}
 }
 
@@ -310,23 +328,22 @@ func (d *dispatcher) behind(h *hold) []*hold {
 	if g == nil {
 		return nil
 	}
-	for i, other := range g.queue {
-		if other != h {
-			continue
-		}
-		rest := append([]*hold(nil), g.queue[i+1:]...)
-		g.queue = g.queue[:i+1]
-		kept := rest[:0]
-		for _, f := range rest {
-			f.group = nil
-			if f.state == queued {
-				d.move(f, settling)
-				kept = append(kept, f)
-			}
-		}
-		return kept
+	i := slices.Index(g.queue, h)
+	if i < 0 {
+		return nil
 	}
-	return nil
+	rest := slices.Clone(g.queue[i+1:])
+	g.queue = g.queue[:i+1]
+	d.weigh(g)
+	kept := rest[:0]
+	for _, f := range rest {
+		f.group = nil
+		if f.state == queued {
+			d.move(f, settling)
+			kept = append(kept, f)
+		}
+	}
+	return kept
 }
 
 // heldNow is the number of messages held. Call with mu held.

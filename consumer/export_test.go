@@ -16,3 +16,19 @@ func Abandoned(c *Consumer, n int) {
 	c.d.mu.Unlock()
 	c.abandonedChanged()
 }
+
+// Resting returns how many messages of all groups rest, as counted and as a walk
+// finds it.
+func Resting(c *Consumer) (counted, found int) {
+	c.d.mu.Lock()
+	defer c.d.mu.Unlock()
+	for _, g := range c.d.groups {
+		switch g.queue[0].state {
+		case delayed:
+			found += len(g.queue)
+		case parked:
+			found += len(g.queue) - 1
+		}
+	}
+	return c.d.rests, found
+}

@@ -243,7 +243,7 @@ func (b *heartbeat) extended(h *hold, handle string, sent, deadline time.Time, e
 	}
 	h.retries++
 	next := now.Add(jitter.Equal(200*time.Millisecond, 2*time.Second, h.retries))
-	b.schedule(h, earlier(next, h.deadline.Add(-b.margin)))
+	b.schedule(h, agenda.Earlier(next, h.deadline.Add(-b.margin)))
 	return nothing
 }
 
@@ -323,7 +323,7 @@ func (b *heartbeat) lose(h *hold, why *lostError) func() {
 // begin puts a hold that began at at on the agenda for half of its length, and
 // where that is short in time for a second try. Call with mu held.
 func (b *heartbeat) begin(h *hold, at time.Time) {
-	b.schedule(h, earlier(at.Add(b.d.cfg.Visibility/2), h.deadline.Add(-2*b.margin)))
+	b.schedule(h, agenda.Earlier(at.Add(b.d.cfg.Visibility/2), h.deadline.Add(-2*b.margin)))
 }
 
 // schedule puts h on the agenda. Call with mu held.

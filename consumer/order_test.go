@@ -371,3 +371,50 @@ func fairQueue(t *testing.T) {
 		}
 	})
 }
+
+// What rests is counted as groups change; a walk over them says the same.
+func TestRestingMessagesAreCounted(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		srv := sqstest.New(t)
+		q := srv.Queue(t, "orders.fifo", sqstest.DLQ(4))
+		srv.Fail("", sqstest.Throttle, sqstest.Probability(0.1, 5))
+		srv.FailEntries(extendAction, "ReceiptHandleIsInvalid", true, sqstest.Probability(0.2, 6)) // holds are lost, too
+		for i := range 400 {
+			q.Send(t, strconv.Itoa(i), sqstest.Group(strconv.Itoa(i%40)))
+		}
+		open := make(chan struct{})
+		began := time.Now()
+		time.AfterFunc(20*time.Second, func() { close(open) })
+		var runs groupRuns
+		r := start(t, srv, q, runs.record(func(_ context.Context, _ *holdfast.Message, n int) error {
+			switch {
+			case n%7 == 0: // until it is dead-lettered
+				return errTest
+			case n%5 == 0:
+				return holdfast.Permanent(errTest)
+			case n%3 == 0 && time.Since(began) < 20*time.Second:
+				return holdfast.RetryAfter(2*time.Second, errTest)
+			case n%11 == 0 && time.Since(began) < 20*time.Second:
+				return holdfast.Park(open, errTest)
+			}
+			time.Sleep(time.Second)
+			return nil
+		}), consumer.Config{Concurrency: 20, MaxParked: 30, BackoffMax: 5 * time.Second, DeadLetterShare: -1})
+		most := 0
+		compare := func() bool {
+			counted, found := consumer.Resting(r.Consumer)
+			if counted != found {
+				t.Fatalf("%d messages rest, %d are counted", found, counted)
+			}
+			most = max(most, found)
+			return empty(q)()
+		}
+		until(t, 10*time.Minute, "done", compare)
+		if most < 20 {
+			t.Errorf("%d messages rested at most: the test shows nothing", most)
+		}
+		if counted, found := consumer.Resting(r.Consumer); counted != 0 || found != 0 {
+			t.Errorf("%d counted of %d at the end", counted, found)
+		}
+	})
+}

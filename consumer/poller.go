@@ -364,19 +364,8 @@ func (d *dispatcher) room(now time.Time, waited bool) (n int, again time.Duratio
 // resting is how many messages wait for the head of their group, which is delayed
 // or parked, and such delayed heads: as far as MaxParked has room they count to
 // that, so that groups that fail leave room for others. Call with mu held.
-func (d *dispatcher) resting() (n int) {
-	if !d.fifo || d.n[delayed]+d.n[parked] == 0 {
-		return 0
-	}
-	for _, g := range d.groups {
-		switch g.queue[0].state {
-		case delayed:
-			n += len(g.queue)
-		case parked:
-			n += len(g.queue) - 1
-		}
-	}
-	return min(n, max(0, d.cfg.MaxParked-d.n[parked]))
+func (d *dispatcher) resting() int {
+	return min(d.rests, max(0, d.cfg.MaxParked-d.n[parked]))
 }
 
 // reserve waits for room and takes it. A probe asks for one message.

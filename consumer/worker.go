@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast"
+	"github.com/holdfast-go/holdfast/internal/agenda"
 	"github.com/holdfast-go/holdfast/internal/envelope"
 	"github.com/holdfast-go/holdfast/internal/routine"
 	"github.com/holdfast-go/holdfast/internal/tryout"
@@ -169,7 +170,7 @@ func (d *dispatcher) watchdog(ctx context.Context) {
 			}
 			due := h.started.Add(d.cfg.HandlerTimeout)
 			if due.After(now) {
-				wake = earlier(wake, due)
+				wake = agenda.Earlier(wake, due)
 				continue
 			}
 			if h.canceled.IsZero() {
@@ -179,7 +180,7 @@ func (d *dispatcher) watchdog(ctx context.Context) {
 				}
 			}
 			if due = h.canceled.Add(heed); due.After(now) {
-				wake = earlier(wake, due)
+				wake = agenda.Earlier(wake, due)
 				continue
 			}
 			abandoned = append(abandoned, h)
@@ -192,13 +193,6 @@ func (d *dispatcher) watchdog(ctx context.Context) {
 		d.c.tellAbandoned(abandoned, now)
 		t.Reset(time.Until(wake))
 	}
-}
-
-func earlier(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
-	}
-	return a
 }
 
 // abandon gives up on the handler of h: its slot stays taken, but its message is

@@ -99,6 +99,14 @@ func (a *Agenda[T]) Remove(e *Entry[T]) {
 	e.place = nowhere
 }
 
+// Earlier returns the earlier of two times.
+func Earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
 // others are the entries that were put out of order, a heap.Interface.
 type others[T any] struct {
 	heap     []*Entry[T]
