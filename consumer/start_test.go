@@ -54,7 +54,7 @@ func TestStopDuringStart(t *testing.T) {
 			}
 		})
 	})
-	deaf := func(ctx context.Context) error { time.Sleep(10 * time.Minute); return nil }
+	deaf := func(context.Context) error { time.Sleep(10 * time.Minute); return errTest }
 	t.Run("one that is deaf to it is left behind after StopTimeout, and Run says so", func(t *testing.T) {
 		inBubble(t, func(t *testing.T) {
 			took, err := stopping(t, deaf, false)
@@ -77,11 +77,12 @@ func TestStopDuringStart(t *testing.T) {
 			srv := sqstest.New(t)
 			q := srv.Queue(t, "orders")
 			q.Send(t, "x")
-			var life context.Context
+			lives := make(chan context.Context, 1)
 			r := start(t, srv, q, slow(10*time.Second), consumer.Config{Middleware: []holdfast.Middleware{
-				starter(func(ctx context.Context) error { life = ctx; return nil }),
+				starter(func(ctx context.Context) error { lives <- ctx; return nil }),
 			}})
 			time.Sleep(time.Second)
+			life := <-lives
 			r.cancel()
 			time.Sleep(5 * time.Second)
 			if life.Err() != nil {

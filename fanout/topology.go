@@ -259,7 +259,7 @@ func (t Topology) withDefaults() Topology {
 			q.DLQ.Retention = cmp.Or(q.DLQ.Retention, 14*day)
 		}
 	}
-	t.callByName()
+	callByName(&t)
 	for i := range t.Subscriptions {
 		s := &t.Subscriptions[i]
 		if s.DLQ.Off || s.DLQ.ARN != "" || s.LetIn {
@@ -268,13 +268,13 @@ func (t Topology) withDefaults() Topology {
 		s.DLQ.Name = cmp.Or(s.DLQ.Name, t.undeliveredName(s))
 		s.DLQ.Retention = cmp.Or(s.DLQ.Retention, 14*day)
 	}
-	t.callMadeByName()
+	callMadeByName(&t)
 	return t
 }
 
 // callByName puts names in place of the ARNs of what Topics and Queues make: it is one
 // thing, with one policy, however it is called.
-func (t *Topology) callByName() {
+func callByName(t *Topology) {
 	own := map[string]string{}
 	for i := range t.Topics {
 		own[t.at("sns", t.Topics[i].Name).String()] = t.Topics[i].Name
@@ -297,7 +297,7 @@ func (t *Topology) callByName() {
 
 // callMadeByName does the same for dead-letter queues that are made with a subscription:
 // another one that has the ARN of such a queue shares it.
-func (t *Topology) callMadeByName() {
+func callMadeByName(t *Topology) {
 	made := map[string]Undelivered{}
 	for i := range t.Subscriptions {
 		if s := &t.Subscriptions[i]; s.DLQ.Name != "" && s.DLQ.ARN == "" {

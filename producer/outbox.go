@@ -86,11 +86,12 @@ type item struct {
 // SendBatch come late with an early one: neither may cost more than its logarithm.
 type dues []*item
 
-func (d dues) Len() int           { return len(d) }
-func (d dues) Less(i, j int) bool { return d[i].deadline.Before(d[j].deadline) }
-func (d dues) Swap(i, j int) {
-	d[i], d[j] = d[j], d[i]
-	d[i].place, d[j].place = i, j
+func (d *dues) Len() int           { return len(*d) }
+func (d *dues) Less(i, j int) bool { return (*d)[i].deadline.Before((*d)[j].deadline) }
+func (d *dues) Swap(i, j int) {
+	all := *d
+	all[i], all[j] = all[j], all[i]
+	all[i].place, all[j].place = i, j
 }
 
 func (d *dues) Push(x any) {

@@ -54,10 +54,8 @@ type Producer struct {
 	opening chan struct{} // held by the one who opens
 	box     atomic.Pointer[outbox]
 
-	closing   <-chan struct{} // closed when nothing more is taken
-	shut      func()          // closes it
-	whenShut  func(f func()) (stop func() bool)
-	closingMu sync.Mutex // guards closed, and that no box is stored after it
+	closing   chan struct{} // closed when nothing more is taken
+	closingMu sync.Mutex    // guards closed, and that no box is stored after it
 	closed    bool
 }
 
@@ -66,10 +64,7 @@ type Producer struct {
 // validates everything, does no I/O and returns all problems joined, a *ConfigError
 // for each. The target is looked for by the first Send.
 func New(client any, target string, cfg Config) (*Producer, error) {
-	p := &Producer{cfg: cfg.withDefaults(), opening: make(chan struct{}, 1)}
-	life, shut := context.WithCancel(context.Background())
-	p.closing, p.shut = life.Done(), shut
-	p.whenShut = func(f func()) func() bool { return context.AfterFunc(life, f) }
+	p := &Producer{cfg: cfg.withDefaults(), opening: make(chan struct{}, 1), closing: make(chan struct{})}
 	errs := []error{p.cfg.validate()}
 	var err error
 	if p.to, err = parseTarget(target); err != nil {
@@ -351,13 +346,18 @@ func (p *Producer) opened(limit int) bool {
 
 // within is ctx until end, or until Close, for calls before a message is taken.
 func (p *Producer) within(ctx context.Context, end time.Time) (context.Context, context.CancelFunc) {
-	ctx, cut := context.WithCancelCause(ctx)
-	stop := p.whenShut(func() { cut(ErrClosed) })
 	ctx, cancel := context.WithDeadlineCause(ctx, end, p.timeout())
+	ctx, cut := context.WithCancelCause(ctx)
+	go func() {
+		select {
+		case <-p.closing:
+			cut(ErrClosed)
+		case <-ctx.Done():
+		}
+	}()
 	return ctx, func() {
-		stop()
-		cancel()
 		cut(nil)
+		cancel()
 	}
 }
 
@@ -397,10 +397,12 @@ func (p *Producer) find(ctx context.Context) (limit int, err error) {
 // goroutine is left behind.
 func (p *Producer) Close(ctx context.Context) error {
 	p.closingMu.Lock()
-	p.closed = true
+	if !p.closed {
+		p.closed = true
+		close(p.closing)
+	}
 	box := p.box.Load()
 	p.closingMu.Unlock()
-	p.shut()
 	if box != nil {
 		return box.close(ctx)
 	}

@@ -69,7 +69,7 @@ func TestLost(t *testing.T) {
 	})
 	t.Run("no two have the same id", func(t *testing.T) {
 		t.Parallel()
-		if attempts.New(start, 1).ID == attempts.New(start, 1).ID {
+		if a, b := attempts.New(start, 1), attempts.New(start, 1); a.ID == b.ID {
 			t.Error("the same")
 		}
 	})

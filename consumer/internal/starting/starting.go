@@ -43,7 +43,7 @@ func Do(ctx, life context.Context, patience time.Duration, hurry <-chan struct{}
 	late := time.NewTimer(patience)
 	defer late.Stop()
 	select {
-	case <-done:
+	case <-done: //nolint:errcheck // it is about the stop, too
 		return nil
 	case <-late.C:
 	case <-hurry:

@@ -27,12 +27,12 @@ func TestDo(t *testing.T) {
 		})
 	}
 	in("it returns what start returns, and start's context outlives ctx then", func(t *testing.T, ctx context.Context, cancel func()) {
-		var given context.Context
-		err := starting.Do(ctx, t.Context(), time.Hour, nil, func(ctx context.Context) error { given = ctx; return errTest })
+		given := make(chan context.Context, 1)
+		err := starting.Do(ctx, context.WithoutCancel(ctx), time.Hour, nil, func(ctx context.Context) error { given <- ctx; return errTest })
 		cancel()
 		synctest.Wait()
-		if !errors.Is(err, errTest) || given.Err() != nil {
-			t.Errorf("returned %v, context %v", err, given.Err())
+		if ended := (<-given).Err(); !errors.Is(err, errTest) || ended != nil {
+			t.Errorf("returned %v, context %v", err, ended)
 		}
 	})
 	in("a panic and a Goexit are errors", func(t *testing.T, ctx context.Context, _ func()) {
