@@ -216,5 +216,5 @@ var mutations = []mutation{
 	one("a message is deleted by a stale receipt", "I7", "consumer/dispatcher.go",
 		"	h.handle = newer.handle\n", "", receipts),
 	one("a receive is issued through a closed gate", "I13", "consumer/poller.go",
-		"ctx.Err() == nil && (probe || p.c.gates.Open())", "ctx.Err() == nil && (probe || p.c.gates.open() || asked > 0)", gates),
+		"ctx.Err() == nil && (probe || p.c.gates.Open())", "ctx.Err() == nil && (probe || p.c.gates.Open() || asked > 0)", gates),
 }
