@@ -110,10 +110,12 @@ func (e *AccessError) Error() string {
 // Unwrap returns the error of the SDK.
 func (e *AccessError) Unwrap() error { return e.Err }
 
-// ClientError says that the client could not make a request: it gets no credentials, or
-// cannot encode the message. Nothing was sent, and it is not tried again: look at the
-// configuration of the client that New was given. Credentials that a service such as
-// STS fails to give just now are tried again.
+// ClientError says that the client cannot make a request, and never will: its
+// credentials are empty or refused where they come from (HTTP 4xx but 429, as for want
+// of a role), it knows no endpoint, or it cannot encode or sign the message. Nothing was
+// sent, and it is not tried again: look at the configuration of the client that New was
+// given. All else that keeps it from making one, such as credentials that cannot be had
+// just now, is tried again until Config.Timeout and told in a SendError.
 type ClientError struct {
 	// Action is as IAM names it, for example sqs:SendMessage.
 	Action string

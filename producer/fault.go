@@ -4,8 +4,12 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	snstypes "github.com/aws/aws-sdk-go-v2/service/sns/types"
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
@@ -22,7 +26,7 @@ const (
 	unsent
 	// lost: whether it was applied is not known. Broken connections, timeouts, 5xx.
 	lost
-	// unready: the client cannot make the request.
+	// unready: the client cannot make the request, and never will.
 	unready
 	// denied: an operator must act.
 	denied
@@ -45,17 +49,44 @@ func (e *unsentError) Error() string { return e.err.Error() }
 
 func (e *unsentError) Unwrap() error { return e.err }
 
-// passes tells whether what kept the client from making a request may pass: a service
-// that gives credentials failed in a way that does. Without a role to its instance, or
-// elsewhere than in EC2, the metadata service answers so for ever; where it once
-// answered the SDK has its last credentials for such times.
+// passes tells whether what kept the client from making a request may pass. What is not
+// known to last may: a try in vain costs time, a final answer to a short outage messages.
+// No request was made, so that replies in err are of those who give credentials.
 func passes(err error) bool {
-	var last *smithy.OperationError
-	calls := 0 // the first is that of the request itself, the others bring its credentials
-	for next := err; errors.As(next, &last); next = last.Err {
-		calls++
+	if sdkRetries.IsErrorRetryable(err) == aws.TrueTernary {
+		return true
 	}
-	return calls > 1 && last.ServiceID != "ec2imds" && classify(last.Err).again()
+	if is[*smithy.SerializationError](err) || is[*smithy.InvalidParamsError](err) || is[*v4.SigningError](err) ||
+		slices.ContainsFunc(lasting, func(text string) bool { return strings.Contains(err.Error(), text) }) {
+		return false
+	}
+	var api smithy.APIError
+	coded := errors.As(err, &api)
+	if coded && (throttles(api.ErrorCode()) || codeFault(api.ErrorCode()) == throttled) {
+		return true // as STS says it with status 400
+	}
+	var reply interface{ HTTPStatusCode() int }
+	if errors.As(err, &reply) {
+		switch status := reply.HTTPStatusCode(); {
+		case status == http.StatusRequestTimeout, status == http.StatusTooManyRequests:
+			return true
+		case status >= http.StatusBadRequest && status < http.StatusInternalServerError:
+			return false // EC2's metadata service, too, says so where the instance has no role
+		}
+	}
+	return !coded || api.ErrorFault() != smithy.FaultClient
+}
+
+// sdkRetries knows what the SDK would try again.
+var sdkRetries = retry.IsErrorRetryables(retry.DefaultRetryables)
+
+// lasting is the text of errors that last, where the SDK gives them no type, or one of
+// a package that is too much for the purpose.
+var lasting = []string{
+	"static credentials are empty",
+	"access disabled to EC2 IMDS",
+	"endpoint rule error", // no region, for example
+	"sign request: ",
 }
 
 // undialled tells whether no connection was made.
@@ -131,7 +162,7 @@ func throttles(code string) bool {
 // codeFault classifies codes that are the client's fault.
 func codeFault(code string) fault {
 	switch code[strings.LastIndex(code, ".")+1:] {
-	case "ExpiredToken", "ExpiredTokenException", "RequestExpired", "RequestTimeTooSkewed":
+	case "ExpiredToken", "ExpiredTokenException", "RequestExpired", "RequestTimeTooSkewed", "IDPCommunicationError":
 		return throttled // not applied, and the SDK may have better credentials next time
 	case "AccessDenied", "AccessDeniedException", "InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch",
 		"MissingAuthenticationToken", "MissingAuthenticationTokenException", "OptInRequired", "InvalidSecurityToken", "NotAuthorized",

@@ -3,6 +3,8 @@ package producer_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"slices"
@@ -12,9 +14,12 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/middleware"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/holdfast-go/holdfast/producer"
 	"github.com/holdfast-go/holdfast/sqstest"
@@ -25,7 +30,9 @@ func TestUnsent(t *testing.T) {
 	t.Run("what never reached SQS is tried again, and not in doubt", unreached)
 	t.Run("what a connection was made for is in doubt", reached)
 	t.Run("a client without credentials is told at once", noCredentials)
+	t.Run("a client that cannot be used is told at once", unusable)
 	t.Run("credentials that are not given just now are waited for", lateCredentials)
+	t.Run("credentials that are never given leave no doubt", neverCredentials)
 	t.Run("a message that cannot be encoded fails alone", notEncoded)
 }
 
@@ -131,12 +138,18 @@ func giving(srv *sqstest.Server, f func() error) *sqs.Client {
 	})
 }
 
+// noRole is what EC2's metadata service says where the instance has no role.
+var noRole = &smithy.OperationError{ServiceID: "ec2imds", OperationName: "GetMetadata", Err: &smithyhttp.ResponseError{
+	Response: &smithyhttp.Response{Response: &http.Response{StatusCode: http.StatusNotFound}}, Err: errTest,
+}}
+
 func noCredentials(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		for name, why := range map[string]error{
-			"none":           errTest,
-			"none in EC2":    &smithy.OperationError{ServiceID: "ec2imds", OperationName: "GetMetadata", Err: errTest},
-			"none by way of": &smithy.OperationError{ServiceID: "STS", Err: &smithy.OperationError{ServiceID: "ec2imds", Err: errTest}},
+			"empty":          &credentials.StaticCredentialsEmptyError{},
+			"off in EC2":     &smithy.OperationError{ServiceID: "ec2imds", Err: errors.New("access disabled to EC2 IMDS via client option")},
+			"no role in EC2": noRole,
+			"none by way of": &smithy.OperationError{ServiceID: "STS", Err: noRole},
 			"denied":         &smithy.OperationError{ServiceID: "STS", Err: &smithy.GenericAPIError{Code: "AccessDenied", Fault: smithy.FaultClient}},
 		} {
 			srv := sqstest.New(t)
@@ -171,6 +184,11 @@ func lateCredentials(t *testing.T) {
 			"throttled":   &smithy.OperationError{ServiceID: "STS", Err: &smithy.GenericAPIError{Code: "Throttling", Fault: smithy.FaultClient}},
 			"failing":     &smithy.OperationError{ServiceID: "STS", Err: &smithy.GenericAPIError{Code: "InternalFailure", Fault: smithy.FaultServer}},
 			"unreachable": &smithy.OperationError{ServiceID: "SSO", Err: &net.OpError{Op: "dial", Net: "tcp", Err: errTest}},
+			"not yet":     &smithy.OperationError{ServiceID: "STS", Err: &smithy.GenericAPIError{Code: "ExpiredTokenException", Fault: smithy.FaultClient}},
+			"no network":  &smithy.OperationError{ServiceID: "ec2imds", Err: &net.OpError{Op: "dial", Net: "tcp", Err: errTest}},
+			"no host":     &net.DNSError{Err: "no such host", Name: "sts.invalid", IsNotFound: true},
+			"cut":         fmt.Errorf("from a provider of one's own: %w", io.ErrUnexpectedEOF),
+			"unknown":     errTest,
 		} {
 			srv := sqstest.New(t)
 			q := srv.Queue(t, "orders")
@@ -187,6 +205,49 @@ func lateCredentials(t *testing.T) {
 			closeAtEnd(t, p)
 			if err := p.Send(t.Context(), producer.Message{Body: "x"}); err != nil || tries != 4 {
 				t.Errorf("%s: %d tries, %v", name, tries, err)
+			}
+		}
+	})
+}
+
+func neverCredentials(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		srv := sqstest.New(t)
+		p, err := producer.New(giving(srv, func() error { return errTest }), srv.Queue(t, "orders").URL, without)
+		if err != nil {
+			t.Fatal(err)
+		}
+		closeAtEnd(t, p)
+		spent := took(func() { err = p.Send(t.Context(), producer.Message{Body: "x"}) })
+		if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, errTest) || errors.Is(err, producer.ErrUnconfirmed) || spent != without.Timeout {
+			t.Errorf("after %v %v; want tries until Config.Timeout, their error, and no doubt", spent, err)
+		}
+	})
+}
+
+// signer signs nothing.
+type signer struct{}
+
+func (signer) SignHTTP(context.Context, aws.Credentials, *http.Request, string, string, string, time.Time, ...func(*v4.SignerOptions)) error {
+	return errTest
+}
+
+func unusable(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		for name, change := range map[string]func(*sqs.Options){
+			"no endpoint":  func(o *sqs.Options) { o.Region, o.BaseEndpoint = "", nil },
+			"no signature": func(o *sqs.Options) { o.HTTPSignerV4 = signer{} },
+		} {
+			srv := sqstest.New(t)
+			p, err := producer.New(srv.SQS(change), srv.Queue(t, "orders").URL, without)
+			if err != nil {
+				t.Fatal(err)
+			}
+			closeAtEnd(t, p)
+			spent := took(func() { err = p.Send(t.Context(), producer.Message{Body: "x"}) })
+			var told *producer.ClientError
+			if !errors.As(err, &told) || errors.Is(err, producer.ErrUnconfirmed) || spent > time.Second {
+				t.Errorf("%s: after %v %v; want a ClientError at once, and no doubt", name, spent, err)
 			}
 		}
 	})
