@@ -19,6 +19,7 @@ func TestFailures(t *testing.T) {
 	t.Run("of whole requests are tried again: throttled, 500, 503, cut, reply lost", wholeRequests)
 	t.Run("of access and of a missing target are told at once and say what to do", fatalRequests)
 	t.Run("of a request for one message's sake fail that one alone", oneToBlame)
+	t.Run("of a request leave those alone whose time ends before it is their turn", waitingTheirTurn)
 	t.Run("end with the context, the last error told", endWithContext)
 	t.Run("end with Config.Timeout", endWithTimeout)
 	t.Run("end each at its own time, in whatever order these come", endInOrder)
@@ -150,6 +151,56 @@ func oneToBlame(t *testing.T) {
 		}
 		if len(bodies(q)) != 9 {
 			t.Errorf("%d messages, want 9", len(bodies(q)))
+		}
+	})
+}
+
+// A message alone takes 9 s here, so that there is time for one of ten, and the second
+// is under way.
+func waitingTheirTurn(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		const left = 10 * time.Second
+		for name, timeout := range map[string]time.Duration{"their context": 0, "Config.Timeout": left, "Close": 0} {
+			srv := sqstest.New(t)
+			q := srv.Queue(t, "orders.fifo")
+			p, err := producer.New(srv.SQS(), q.URL, producer.Config{Timeout: timeout, MaxMessageBytes: 1 << 20})
+			if err != nil {
+				t.Fatal(err)
+			}
+			srv.Fail("SendMessageBatch", sqstest.Custom("InvalidParameterValue", 400, "one of them is bad"), sqstest.Times(1))
+			srv.Delay("SendMessageBatch", 9*time.Second) // each but the one that fails
+			ctx, cancel := context.Background(), func() {}
+			if name == "their context" {
+				ctx, cancel = context.WithTimeout(ctx, left)
+			}
+			if name == "Close" {
+				time.AfterFunc(left, func() {
+					over, end := context.WithCancel(context.Background())
+					end()
+					_ = p.Close(over)
+				})
+			}
+			var results []producer.Result
+			spent := took(func() { results, _ = p.SendBatch(ctx, inGroups(10, 10)) })
+			cancel()
+			for i, r := range results {
+				var told *producer.SendError
+				switch {
+				case i == 0:
+					if r.Err != nil {
+						t.Errorf("%s: the first: %v", name, r.Err)
+					}
+				case !errors.As(r.Err, &told), told.Unconfirmed != (i == 1), !strings.Contains(r.Err.Error(), "one of them is bad"), told.Attempts != 1 && i > 1:
+					t.Errorf("%s: result %d is %v, want doubt for the second only, and why", name, i, r.Err)
+				}
+			}
+			time.Sleep(5 * time.Minute)
+			if n := len(bodies(q)); spent/time.Second != 10 || n > 2 || srv.Calls("SendMessageBatch") != 3 || p.Stats().Pending != 0 {
+				t.Errorf("%s: after %v %d messages by %d calls; want what was under way and no more", name, spent, n, srv.Calls("SendMessageBatch"))
+			}
+			if err := p.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package producer
 
 import (
+	"cmp"
 	"container/heap"
 	"context"
 	"errors"
@@ -328,6 +329,22 @@ func (s *settling) do(o *outbox) {
 
 // flush sends up to ten items in one request.
 func (o *outbox) flush(items []*item) {
+	live := o.launch(items)
+	if len(live) == 0 {
+		return
+	}
+	results := make([]Result, len(live))
+	err := o.send(live, results)
+	if err != nil && len(live) > 1 && classify(err) == rejected {
+		o.split(live, err)
+		return
+	}
+	o.sort(live, results, err)
+}
+
+// launch takes up the items that are to be sent now, and settles those whose senders
+// have their result: their contexts ended, their time is over, or close gave up.
+func (o *outbox) launch(items []*item) []*item {
 	var after settling
 	live := make([]*item, 0, len(items))
 	o.mu.Lock()
@@ -342,24 +359,27 @@ func (o *outbox) flush(items []*item) {
 	}
 	o.mu.Unlock()
 	after.do(o)
-	if len(live) == 0 {
-		return
+	return live
+}
+
+// split sends the items of a request that was refused one by one: one of them may be to
+// blame for the refusal of all. That may take ten times as long as a call, so those
+// that wait for their turn are not under way.
+func (o *outbox) split(items []*item, refusal error) {
+	o.mu.Lock()
+	for _, it := range items {
+		it.state, it.last = queued, refusal
 	}
-	results := make([]Result, len(live))
-	err := o.send(live, results)
-	if err != nil && len(live) > 1 && classify(err) == rejected {
-		// One message may be to blame for the refusal of all.
-		for i := range live {
-			if err := o.send(live[i:i+1], results[i:i+1]); err != nil {
-				results[i] = Result{Err: err}
-			}
+	o.mu.Unlock()
+	for i := range items {
+		one := o.launch(items[i : i+1])
+		if len(one) == 0 {
+			continue
 		}
-	} else if err != nil {
-		for i := range results {
-			results[i] = Result{Err: err}
-		}
+		o.p.stats.retries.Add(1)
+		var result [1]Result
+		o.sort(one, result[:], o.send(one, result[:]))
 	}
-	o.sort(live, results)
 }
 
 // send makes one request.
@@ -385,14 +405,15 @@ func (o *outbox) send(items []*item, results []Result) error {
 }
 
 // sort goes through the answers to a request: what was accepted or refused is over,
-// the rest is tried again, together, after one wait.
-func (o *outbox) sort(items []*item, results []Result) {
+// the rest is tried again, together, after one wait. refusal is the error of the request
+// as a whole.
+func (o *outbox) sort(items []*item, results []Result, refusal error) {
 	after := settling{told: make([]*item, 0, len(items))}
 	var again []*item
 	var wait time.Duration
 	o.mu.Lock()
 	for i, it := range items {
-		err := results[i].Err
+		err := cmp.Or(refusal, results[i].Err)
 		if err == nil {
 			o.settle(it, results[i], &after)
 			continue
