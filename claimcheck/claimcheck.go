@@ -20,7 +20,8 @@
 //
 // An object that came by way of a topic is for all of its queues, so nobody deletes
 // it. With raw delivery only the object's name can tell: a Store names those for a
-// queue, which it deletes, unlike those for a topic. Other programs' names tell nothing.
+// queue, which it deletes, unlike those for a topic. Other programs' names tell nothing,
+// and neither do a Store's behind a prefix that is not the reader's and ends in no slash.
 // AWS's extended SQS client for Java by default deletes each object after its message,
 // which loses messages where its SNS client published one raw to several queues; a Store
 // leaves foreign objects alone unless Config.DeleteForeign says that they came to the
@@ -115,9 +116,14 @@ const (
 	shared       = "shared-"         // and of those that nobody deletes
 )
 
-// named tells names of a Store by their forms, whatever prefix they have: what others
-// name may begin with the same words.
-var named = regexp.MustCompile(`(` + forQueue + `|` + shared + `)(?:[A-Z2-7]{26}|[A-Za-z0-9_-]{43})$`)
+// Names of a Store are told by their forms. What others name, and a prefix, may begin
+// with the same words, so that a name for a queue begins where the store's own prefix
+// or a directory ends, and has nothing of a shared one in it.
+var (
+	forms       = `(?:[A-Z2-7]{26}|[A-Za-z0-9_-]{43})$`
+	namedShared = regexp.MustCompile(shared + forms)
+	namedQueue  = regexp.MustCompile(`(?:^|/)` + forQueue + forms)
+)
 
 // Store keeps payloads in a bucket. Make one with New. Safe for concurrent use, also
 // by a producer and several consumers at once.

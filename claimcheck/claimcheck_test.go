@@ -166,6 +166,7 @@ func TestLargePayloads(t *testing.T) {
 	t.Run("that cannot be fetched now are tried again", fetchedLater)
 	t.Run("that are gone, too large or not the store's dead-letter their message", neverFetched)
 	t.Run("are read from pointers of AWS's clients", pointersOfAWS)
+	t.Run("are told by their names under any prefix", anyPrefix)
 	t.Run("that AWS's SNS client published raw to two queues are deleted by neither", rawFromAWS)
 }
 
@@ -434,6 +435,57 @@ func pointersOfAWS(t *testing.T) {
 				}
 				if len(list) != 2 || list[0].Body != "theirs" || len(list[0].Attributes) != 1 || len(b.Objects()) != want {
 					t.Errorf("%s, DeleteForeign %v: handlers saw %+v, objects %v", class, deletes, list, b.Objects())
+				}
+			}
+		}
+	})
+}
+
+// With some of these prefixes a shared name looks like one for a queue, or the other way
+// about. A reader that knows no prefix deletes what is surely a queue's.
+func anyPrefix(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		for _, tt := range []struct {
+			prefix, reader string
+			deletes        bool // what is for one queue
+		}{
+			{"", "", true},
+			{"orders/", "orders/", true},
+			{"orders/", "", true},
+			{"orders-", "orders-", true},
+			{"orders-", "", false},
+			{"queue-production", "queue-production", true},
+			{"queue-production", "", false},
+			{"queue-production", "queue-", false},
+			{"shared-productions", "shared-productions", true},
+			{"shared-productions", "", false},
+			{"shared-/", "", true},
+		} {
+			for _, key := range []string{"", "o-1"} {
+				b := &bucket{}
+				writer := newStore(t, b, func(c *claimcheck.Config) { c.Prefix = tt.prefix })
+				reader := newStore(t, b, func(c *claimcheck.Config) { c.Prefix = tt.reader })
+				var sent []*holdfast.Message
+				for _, topic := range []string{"", "arn:aws:sns:us-east-1:000000000000:orders"} {
+					m := &holdfast.Message{Body: large, Topic: holdfast.Topic{ARN: topic}}
+					if key != "" {
+						m.Attributes = map[string]holdfast.Attribute{producer.KeyAttribute: {Type: "String", String: key}}
+					}
+					if err := writer.Offload(t.Context(), m); err != nil {
+						t.Fatal(err)
+					}
+					sent = append(sent, &holdfast.Message{Body: m.Body, Attributes: m.Attributes}) // as delivered raw
+				}
+				for _, m := range sent {
+					reader.Settled(m, nil)
+				}
+				if err := reader.Wait(t.Context()); err != nil {
+					t.Error(err)
+				}
+				left := b.Objects()
+				shared := slices.ContainsFunc(left, func(name string) bool { return strings.Contains(sent[1].Body, strings.TrimPrefix(name, "payloads/")) })
+				if !shared || (len(left) == 1) != tt.deletes {
+					t.Errorf("prefix %q, reader's %q, key %q: left are %v; want the shared one kept, the other deleted: %v", tt.prefix, tt.reader, key, left, tt.deletes)
 				}
 			}
 		}

@@ -95,10 +95,9 @@ func (s *Store) Settled(m *holdfast.Message, err error) {
 	}
 }
 
-// deletes tells by the name of an object whether it is of one message only.
+// deletes tells by the name of an object whether it is of one message only. In doubt it
+// is not: what is kept costs money, what is deleted a message.
 func (s *Store) deletes(p pointer) bool {
-	if own := named.FindStringSubmatch(p.Key); own != nil {
-		return own[1] == forQueue
-	}
-	return s.cfg.DeleteForeign
+	name := strings.TrimPrefix(p.Key, s.cfg.Prefix)
+	return !namedShared.MatchString(name) && (namedQueue.MatchString(name) || s.cfg.DeleteForeign)
 }
