@@ -50,7 +50,8 @@ type Config struct {
 	// says. Default: none, a message that is too large is refused.
 	Offload Offloader
 	// OffloadAbove is the size of body and attributes above which Offload is used, in
-	// bytes, 1 to 1 MiB, for which Offload must be set.
+	// bytes, 1 to 1 MiB, for which Offload must be set. What has no room for a pointer
+	// among its attributes and fits the target is sent as it is.
 	// Default: what the target takes at most.
 	OffloadAbove int
 

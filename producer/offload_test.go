@@ -192,8 +192,10 @@ func offloadsNothingInVain(t *testing.T) {
 				producer.Message{Body: strings.Repeat("x", 2000), Key: strings.Repeat("k", 1004)},
 				[]string{"Attributes is 1025 bytes with those of Key, ContentType and Trace; it must be at most 1024 bytes, where the body is too large and put elsewhere"}, 0,
 			},
-			"a large body with room for one": {producer.Message{Body: strings.Repeat("x", 2000), Key: strings.Repeat("k", 1003)}, nil, 1},
-			"what fits as it is":             {producer.Message{Body: "x", Key: strings.Repeat("k", 1500)}, nil, 0},
+			"a large body with room for one":        {producer.Message{Body: strings.Repeat("x", 2000), Key: strings.Repeat("k", 1003)}, nil, 1},
+			"what fits as it is":                    {producer.Message{Body: "x", Key: strings.Repeat("k", 1500)}, nil, 0},
+			"ten attributes and what fits as it is": {producer.Message{Body: strings.Repeat("x", 1500), Attributes: attributes(10)}, nil, 0},
+			"nine attributes and a large body":      {producer.Message{Body: strings.Repeat("x", 1500), Attributes: attributes(9)}, nil, 1},
 			"ten attributes": {
 				producer.Message{Body: strings.Repeat("x", 3000), Attributes: attributes(10)},
 				[]string{"Attributes is 10; it must be at most 9 with those of Key and ContentType, where the body is too large and put elsewhere"}, 0,

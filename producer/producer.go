@@ -238,7 +238,7 @@ func (p *Producer) ready(ctx context.Context, end time.Time, m *Message) (*item,
 	}
 	full, size := p.complete(ctx, *m)
 	if p.cfg.Offload != nil && size > box.offloadAbove {
-		switch err := p.to.roomForPointer(size-len(full.Body), box.limit); {
+		switch err := p.to.roomForPointer(&full, size-len(full.Body), box.limit); {
 		case err == nil:
 			if full, size, err = p.offload(ctx, end, full); err != nil {
 				return nil, err
@@ -272,9 +272,6 @@ func (p *Producer) notSent(err error) error { return &SendError{Target: p.to.nam
 
 // offload puts the body elsewhere.
 func (p *Producer) offload(ctx context.Context, end time.Time, m Message) (Message, int, error) {
-	if len(m.Attributes) >= maxAttributes {
-		return m, 0, &MessageError{Field: "Attributes", Value: len(m.Attributes), Bound: "at most 9 with those of Key and ContentType, where the body is too large and put elsewhere"}
-	}
 	ctx, cancel := p.within(ctx, end)
 	defer cancel()
 	moved := holdfast.Message{Body: m.Body, Attributes: cloneWithRoom(m.Attributes, 1)}

@@ -139,17 +139,20 @@ func (t target) fits(size, limit int, offloads bool) error {
 	return &MessageError{Field: "Body", Value: fmt.Sprintf("%d bytes with its attributes", size), Bound: bound}
 }
 
-// roomForPointer reports attributes beside which no pointer has room, so that it is
-// useless to put the body elsewhere.
-func (t target) roomForPointer(attributes, limit int) error {
+// roomForPointer reports attributes, of so many bytes, beside which no pointer has room,
+// so that it is useless to put the body elsewhere.
+func (t target) roomForPointer(m *Message, attributes, limit int) error {
 	room := limit - min(maxPointer, limit/2)
-	if attributes <= room {
-		return nil
+	switch {
+	case attributes > room:
+		return &MessageError{
+			Field: "Attributes", Value: fmt.Sprintf("%d bytes with those of Key, ContentType and Trace", attributes),
+			Bound: fmt.Sprintf("at most %d bytes, where the body is too large and put elsewhere", room),
+		}
+	case len(m.Attributes) >= maxAttributes:
+		return &MessageError{Field: "Attributes", Value: len(m.Attributes), Bound: "at most 9 with those of Key and ContentType, where the body is too large and put elsewhere"}
 	}
-	return &MessageError{
-		Field: "Attributes", Value: fmt.Sprintf("%d bytes with those of Key, ContentType and Trace", attributes),
-		Bound: fmt.Sprintf("at most %d bytes, where the body is too large and put elsewhere", room),
-	}
+	return nil
 }
 
 func kindOf(a holdfast.Attribute) (kind string, valid bool) {
