@@ -70,6 +70,7 @@ func (p *Producer) connections(client wholebody.Doer) wholebody.Doer {
 // progress is how far the request of a call came.
 type progress struct {
 	asked, // it was made, and handed to the HTTP client
+	waits, // for a connection, and the client tells when it has one
 	connected atomic.Bool // and may have been written to a connection
 }
 
@@ -78,7 +79,7 @@ type progressKey struct{}
 // noting writes down the progress of requests.
 type noting struct {
 	next   wholebody.Doer
-	traces bool // next tells when it has a connection, as net/http's Transport does
+	traces bool // next tells when it has a connection, as net/http's Transport mostly does
 }
 
 func (n noting) Do(r *http.Request) (*http.Response, error) {
@@ -86,6 +87,7 @@ func (n noting) Do(r *http.Request) (*http.Response, error) {
 		p.asked.Store(true)
 		if n.traces {
 			r = r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{
+				GetConn: func(string) { p.waits.Store(true) },
 				GotConn: func(httptrace.GotConnInfo) { p.connected.Store(true) },
 			}))
 		} else {
@@ -107,7 +109,7 @@ func (p *Producer) call(ctx context.Context, f func(context.Context) error) erro
 		return nil
 	case !came.asked.Load():
 		return &unsentError{err: err, again: ctx.Err() != nil || passes(err)}
-	case !came.connected.Load(), undialled(err):
+	case came.waits.Load() && !came.connected.Load(), undialled(err):
 		return &unsentError{err: err, again: true}
 	}
 	return err

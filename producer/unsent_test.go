@@ -49,6 +49,14 @@ func dialler(dial func() (net.Conn, error)) http.RoundTripper {
 	return &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return dial() }}
 }
 
+// registered is net/http's transport with another for the scheme, whose connections
+// the first knows nothing of.
+func registered(f roundTripper) http.RoundTripper {
+	t := &http.Transport{}
+	t.RegisterProtocol("http", f)
+	return t
+}
+
 // without is the configuration that reads nothing of the queue. Its Timeout ends while
 // the first try that takes as long as it may, 10 s after Linger, has ended.
 var without = producer.Config{MaxMessageBytes: 1 << 20, Timeout: 10*time.Second + 15*time.Millisecond}
@@ -104,6 +112,10 @@ func reached(t *testing.T) {
 					}
 				}()
 				return near, nil
+			}),
+			"a transport for the scheme": registered(func(r *http.Request) (*http.Response, error) {
+				<-r.Context().Done()
+				return nil, r.Context().Err()
 			}),
 			"any transport": roundTripper(func(r *http.Request) (*http.Response, error) {
 				<-r.Context().Done()
