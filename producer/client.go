@@ -97,7 +97,10 @@ func (n noting) Do(r *http.Request) (*http.Response, error) {
 	return n.next.Do(r)
 }
 
-// call calls the client. Where surely nothing was sent its error is an *unsentError.
+// caller makes one call of the client, as Producer.call does.
+type caller func(ctx context.Context, f func(context.Context) error) error
+
+// call makes one call of the client: what is noted is of one request. Where surely nothing was sent its error is an *unsentError.
 func (p *Producer) call(ctx context.Context, f func(context.Context) error) error {
 	if !p.notes {
 		return f(ctx)

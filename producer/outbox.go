@@ -387,7 +387,7 @@ func (o *outbox) send(items []*item, results []Result) error {
 	ctx, cancel := o.newCall()
 	defer cancel()
 	began := time.Now()
-	err := o.p.call(ctx, func(ctx context.Context) error { return o.p.t.send(ctx, items, results) })
+	err := o.p.t.send(ctx, items, results)
 	o.p.stats.calls.Add(1)
 	if err != nil {
 		o.p.stats.callErrors.Add(1)

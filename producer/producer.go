@@ -362,10 +362,7 @@ func (p *Producer) within(ctx context.Context, end time.Time) (context.Context, 
 func (p *Producer) find(ctx context.Context) (limit int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	err = p.call(ctx, func(ctx context.Context) (err error) {
-		limit, err = p.t.open(ctx, p.cfg.MaxMessageBytes == 0)
-		return err
-	})
+	limit, err = p.t.open(ctx, p.cfg.MaxMessageBytes == 0)
 	if call := (*callError)(nil); errors.As(err, &call) {
 		reading := call.action == "sqs:GetQueueAttributes" || call.action == "sns:GetTopicAttributes"
 		if reading && classify(err) == denied {

@@ -18,6 +18,7 @@ import (
 // queue sends to a queue of SQS.
 type queue struct {
 	client SQSAPI
+	call   caller
 	ref    holdfast.Queue
 	fifo   bool
 	region string // empty where neither the name nor the client tells one
@@ -29,7 +30,11 @@ func (q *queue) open(ctx context.Context, readLimit bool) (limit int, err error)
 		if q.ref.ARN != "" {
 			in.QueueOwnerAWSAccountId = aws.String(strings.Split(q.ref.ARN, ":")[4])
 		}
-		out, err := q.client.GetQueueUrl(ctx, in)
+		var out *sqs.GetQueueUrlOutput
+		err := q.call(ctx, func(ctx context.Context) (err error) {
+			out, err = q.client.GetQueueUrl(ctx, in)
+			return err
+		})
 		if err != nil {
 			return 0, &callError{"sqs:GetQueueUrl", err}
 		}
@@ -39,7 +44,11 @@ func (q *queue) open(ctx context.Context, readLimit bool) (limit int, err error)
 		return 0, nil
 	}
 	name := types.QueueAttributeNameMaximumMessageSize
-	out, err := q.client.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &q.ref.URL, AttributeNames: []types.QueueAttributeName{name}})
+	var out *sqs.GetQueueAttributesOutput
+	err = q.call(ctx, func(ctx context.Context) (err error) {
+		out, err = q.client.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &q.ref.URL, AttributeNames: []types.QueueAttributeName{name}})
+		return err
+	})
 	if err != nil {
 		return 0, &callError{"sqs:GetQueueAttributes", err}
 	}
@@ -84,7 +93,11 @@ func (q *queue) send(ctx context.Context, items []*item, results []Result) error
 			}
 		}
 	}
-	out, err := q.client.SendMessageBatch(ctx, in)
+	var out *sqs.SendMessageBatchOutput
+	err := q.call(ctx, func(ctx context.Context) (err error) {
+		out, err = q.client.SendMessageBatch(ctx, in)
+		return err
+	})
 	if err != nil {
 		return err
 	}

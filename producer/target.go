@@ -92,13 +92,13 @@ func (p *Producer) transport(client any) (transport, error) {
 		if !ok || isNil(client) {
 			return nil, wrong("an SNSAPI, such as *sns.Client, to publish to a topic")
 		}
-		return &topic{client: p.snsClient(c), arn: p.to.name, fifo: p.to.fifo}, nil
+		return &topic{client: p.snsClient(c), call: p.call, arn: p.to.name, fifo: p.to.fifo}, nil
 	}
 	c, ok := client.(SQSAPI)
 	if !ok || isNil(client) {
 		return nil, wrong("an SQSAPI, such as *sqs.Client, to send to a queue")
 	}
-	return &queue{client: p.sqsClient(c), ref: p.to.queue, fifo: p.to.fifo, region: p.to.region}, nil
+	return &queue{client: p.sqsClient(c), call: p.call, ref: p.to.queue, fifo: p.to.fifo, region: p.to.region}, nil
 }
 
 // explain makes an error that says what to do out of one that the service gave.

@@ -16,6 +16,7 @@ import (
 // topic publishes to a topic of SNS.
 type topic struct {
 	client SNSAPI
+	call   caller
 	arn    string
 	fifo   bool
 }
@@ -24,7 +25,11 @@ func (t *topic) open(ctx context.Context, readLimit bool) (limit int, err error)
 	if !readLimit {
 		return 0, nil
 	}
-	out, err := t.client.GetTopicAttributes(ctx, &sns.GetTopicAttributesInput{TopicArn: &t.arn})
+	var out *sns.GetTopicAttributesOutput
+	err = t.call(ctx, func(ctx context.Context) (err error) {
+		out, err = t.client.GetTopicAttributes(ctx, &sns.GetTopicAttributesInput{TopicArn: &t.arn})
+		return err
+	})
 	if err != nil {
 		return 0, &callError{"sns:GetTopicAttributes", err}
 	}
@@ -60,7 +65,11 @@ func (t *topic) send(ctx context.Context, items []*item, results []Result) error
 			}
 		}
 	}
-	out, err := t.client.PublishBatch(ctx, in, traced(items)...)
+	var out *sns.PublishBatchOutput
+	err := t.call(ctx, func(ctx context.Context) (err error) {
+		out, err = t.client.PublishBatch(ctx, in, traced(items)...)
+		return err
+	})
 	if err != nil {
 		return err
 	}

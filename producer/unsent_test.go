@@ -30,6 +30,7 @@ func TestUnsent(t *testing.T) {
 	t.Run("what never reached SQS is tried again, and not in doubt", unreached)
 	t.Run("what a connection was made for is in doubt", reached)
 	t.Run("a client without credentials is told at once", noCredentials)
+	t.Run("a client whose credentials go while the target is looked for is told at once", goneCredentials)
 	t.Run("a client that cannot be used is told at once", unusable)
 	t.Run("credentials that are not given just now are waited for", lateCredentials)
 	t.Run("credentials that are never given leave no doubt", neverCredentials)
@@ -186,6 +187,29 @@ func noCredentials(t *testing.T) {
 					t.Errorf("%s: after %v %v; want a ClientError at once, and no doubt", name, spent, err)
 				}
 			}
+		}
+	})
+}
+
+func goneCredentials(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		srv := sqstest.New(t)
+		srv.Queue(t, "orders")
+		asked := 0
+		p, err := producer.New(giving(srv, func() error {
+			if asked++; asked > 1 {
+				return &credentials.StaticCredentialsEmptyError{}
+			}
+			return nil // for GetQueueUrl
+		}), "orders", producer.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		closeAtEnd(t, p)
+		err = p.Send(t.Context(), producer.Message{Body: "x"})
+		var told *producer.ClientError
+		if !errors.As(err, &told) || told.Action != "sqs:GetQueueAttributes" || asked != 2 {
+			t.Errorf("asked %d times, %v; want a ClientError at once", asked, err)
 		}
 	})
 }
