@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,6 +21,7 @@ func TestClose(t *testing.T) {
 	t.Parallel()
 	t.Run("sends what lingers, and takes nothing more", closeFlushes)
 	t.Run("waits for messages that are tried again", closeWaits)
+	t.Run("returns when all results are told", closeTold)
 	t.Run("gives each sender its result when its context ends", closeCut)
 	t.Run("before the first message does nothing", closeUnused)
 	t.Run("while senders cancel loses nobody's result", closeWhileCancelled)
@@ -83,6 +85,41 @@ func closeWaits(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The messages are given up on other goroutines than those that send: their sender's,
+// when its context ends, and a timer's.
+func closeTold(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		for name, timeout := range map[string]time.Duration{"their context ends": time.Minute, "they are out of time": 2 * time.Second} {
+			srv := sqstest.New(t)
+			q := srv.Queue(t, "orders")
+			var told, sent atomic.Int64
+			p := to(t, srv, q, producer.Config{Timeout: timeout, Hooks: producer.Hooks{Sent: func(producer.SentEvent) {
+				time.Sleep(time.Second)
+				told.Add(1)
+			}}})
+			srv.Fail("SendMessageBatch", sqstest.Throttle)
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+			defer cancel()
+			for _, m := range texts(3) {
+				go func() {
+					if err := p.Send(ctx, m); !errors.Is(err, context.DeadlineExceeded) {
+						t.Errorf("%s: %v", name, err)
+					}
+					sent.Add(1)
+				}()
+			}
+			time.Sleep(100 * time.Millisecond)
+			if err := p.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+			n := told.Load()
+			if synctest.Wait(); n != 3 || sent.Load() != 3 {
+				t.Errorf("%s: when Close returns %d hooks have run and %d senders are told", name, n, sent.Load())
+			}
+		}
+	})
 }
 
 func closeCut(t *testing.T) {

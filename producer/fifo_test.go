@@ -219,6 +219,7 @@ func anyMayGo(t *testing.T) {
 		if diff := cmp.Diff(want, byGroup(bodies(q))); diff != "" {
 			t.Errorf("groups (-want +got):\n%s", diff)
 		}
+		synctest.Wait()
 		if lanes, items := producer.Kept(p); lanes != 0 || items != 0 {
 			t.Errorf("%d groups and %d messages are kept", lanes, items)
 		}

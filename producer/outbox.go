@@ -35,12 +35,12 @@ type outbox struct {
 
 	mu      sync.Mutex // guards all below, and the items
 	lanes   map[string]*lane
-	pending int
+	pending int           // those whose results are not told yet
 	due     dues          // those pending whose senders wait
 	closed  bool          // nothing more is taken
 	dead    bool          // nothing is tried again
 	gaveUp  error         // what close returns where it gave up on messages
-	idle    chan struct{} // closed when nothing is pending; nil when nobody waits
+	idle    chan struct{} // closed when all have been told; nil when nobody waits
 	timer   *time.Timer   // rings when the oldest of the items may be out of time
 	rings   time.Time     // when; zero where it is not set
 }
@@ -269,14 +269,9 @@ func (o *outbox) settle(it *item, r Result, after *settling) {
 	}
 	it.state = settled
 	o.due.drop(it)
-	o.pending--
 	after.items++
 	after.weight += int64(it.size)
 	after.told = append(after.told, it)
-	if o.pending == 0 && o.idle != nil {
-		close(o.idle)
-		o.idle = nil
-	}
 }
 
 // leave takes an item off its lane. Call with mu held.
@@ -324,6 +319,14 @@ func (s *settling) do(o *outbox) {
 	}
 	for _, it := range s.next {
 		o.batcher.Add(it)
+	}
+	// Only now, so that close returns when all have been told.
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.pending -= s.items
+	if o.pending == 0 && o.idle != nil {
+		close(o.idle)
+		o.idle = nil
 	}
 }
 
