@@ -29,6 +29,7 @@ func TestClose(t *testing.T) {
 	t.Run("while the target is looked for cuts that, and takes nothing after", closeOpening)
 	t.Run("while a body is put elsewhere cuts that", closeOffloading)
 	t.Run("a second time gives up for the first one too", closeAgain)
+	t.Run("leaves calls behind that do not heed their context", closeDeaf)
 }
 
 func closeFlushes(t *testing.T) {
@@ -281,6 +282,10 @@ func (d deaf) GetQueueAttributes(ctx context.Context, in *sqs.GetQueueAttributes
 	return d.SQSAPI.GetQueueAttributes(context.WithoutCancel(ctx), in, o...)
 }
 
+func (d deaf) SendMessageBatch(ctx context.Context, in *sqs.SendMessageBatchInput, o ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error) {
+	return d.SQSAPI.SendMessageBatch(context.WithoutCancel(ctx), in, o...)
+}
+
 func closeOpening(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		for name, heeds := range map[string]bool{"a client": true, "a client deaf to its context": false} {
@@ -375,6 +380,52 @@ func closeAgain(t *testing.T) {
 		}
 		if spent != time.Second || p.Stats().Pending != 0 {
 			t.Errorf("the second Close took %v, pending are %d", spent, p.Stats().Pending)
+		}
+	})
+}
+
+func closeDeaf(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		for name, end := range map[string]time.Duration{"a context that ends": time.Second, "one that has ended": 0} {
+			srv := sqstest.New(t)
+			q := srv.Queue(t, "orders")
+			p, err := producer.New(deaf{srv.SQS()}, q.URL, producer.Config{Concurrency: 2})
+			if err != nil {
+				t.Fatal(err)
+			}
+			srv.Delay("SendMessageBatch", 10*time.Minute, sqstest.Times(2))
+			done, first := make(chan []error, 1), make(chan error, 1)
+			go func() { done <- each(context.Background(), p, texts(30)) }()
+			time.Sleep(100 * time.Millisecond)
+			go func() { first <- p.Close(context.Background()) }()
+			synctest.Wait()
+			ctx, cancel := context.WithTimeoutCause(t.Context(), end, errTest)
+			defer cancel()
+			spent := took(func() { err = p.Close(ctx) })
+			if spent != end+time.Second {
+				t.Errorf("%s: Close took %v, want 1 s beyond its context", name, spent)
+			}
+			for who, err := range map[string]error{"the first": <-first, "the second": err} {
+				if !errors.Is(err, producer.ErrClosed) || !errors.Is(err, errTest) || !strings.Contains(err.Error(), "30 messages not sent") || !strings.Contains(err.Error(), "30 messages are in, or behind, calls") {
+					t.Errorf("%s: %s Close: %v", name, who, err)
+				}
+			}
+			unconfirmed := 0
+			for _, err := range <-done {
+				if !errors.Is(err, producer.ErrClosed) {
+					t.Errorf("%s: %v", name, err)
+				}
+				if errors.Is(err, producer.ErrUnconfirmed) {
+					unconfirmed++
+				}
+			}
+			time.Sleep(10 * time.Minute)
+			if unconfirmed != 20 || len(bodies(q)) != 20 || p.Stats().Pending != 0 {
+				t.Errorf("%s: %d are in doubt, %d came late, %d are pending; want 20, 20 and none", name, unconfirmed, len(bodies(q)), p.Stats().Pending)
+			}
+			if err := p.Close(t.Context()); err != nil {
+				t.Errorf("%s: Close in the end: %v", name, err)
+			}
 		}
 	})
 }

@@ -20,6 +20,8 @@ const (
 	callTimeout = 10 * time.Second
 	// The waits between tries grow from the one to the other.
 	firstBackoff, lastBackoff = 50 * time.Millisecond, 5 * time.Second
+	// cutTimeout is how long close waits while none of the calls that it has cut ends.
+	cutTimeout = time.Second
 )
 
 // outbox holds what is taken and not yet sent. Messages wait in the batcher or, on
@@ -32,6 +34,7 @@ type outbox struct {
 	batcher      *batch.Batcher[*item]
 	newCall      func() (context.Context, context.CancelFunc)
 	cutCalls     func()
+	dying        chan struct{} // closed when dead is set
 
 	mu      sync.Mutex // guards all below, and the items
 	lanes   map[string]*lane
@@ -39,6 +42,7 @@ type outbox struct {
 	due     dues          // those pending whose senders wait
 	closed  bool          // nothing more is taken
 	dead    bool          // nothing is tried again
+	why     error         // the cause of the context with which close gave up
 	gaveUp  error         // what close returns where it gave up on messages
 	idle    chan struct{} // closed when all have been told; nil when nobody waits
 	timer   *time.Timer   // rings when the oldest of the items may be out of time
@@ -118,7 +122,7 @@ func (d *dues) drop(it *item) {
 }
 
 func newOutbox(p *Producer, limit int) *outbox {
-	o := &outbox{p: p, limit: limit, offloadAbove: limit}
+	o := &outbox{p: p, limit: limit, offloadAbove: limit, dying: make(chan struct{})}
 	if p.cfg.OffloadAbove > 0 {
 		o.offloadAbove = min(limit, p.cfg.OffloadAbove)
 	}
@@ -485,11 +489,14 @@ func (o *outbox) close(ctx context.Context) error {
 	}
 	flushed := make(chan error, 1)
 	go func() { flushed <- o.batcher.Close(context.WithoutCancel(ctx)) }() // ends lingering
+	var deaf error
 	select {
 	case <-idle:
 	case <-ctx.Done():
 		o.abort(ctx)
-		<-idle
+		deaf = o.waitForCuts(idle)
+	case <-o.dying: // another close gave up
+		deaf = o.waitForCuts(idle)
 	}
 	o.cutCalls() // nothing is under way: this only frees its context
 	o.mu.Lock()
@@ -501,7 +508,31 @@ func (o *outbox) close(ctx context.Context) error {
 		err = o.gaveUp // by this close or by another one
 	}
 	o.mu.Unlock()
+	if deaf != nil {
+		return errors.Join(err, deaf)
+	}
 	return errors.Join(err, <-flushed, o.batcher.Close(context.WithoutCancel(ctx)))
+}
+
+// waitForCuts waits for the calls that abort cut, which end at once unless the client is
+// deaf to their context, and for what waited behind them. All senders have their results.
+func (o *outbox) waitForCuts(idle <-chan struct{}) error {
+	limit := time.NewTicker(cutTimeout)
+	defer limit.Stop()
+	for before := -1; ; {
+		o.mu.Lock()
+		pending, why := o.pending, o.why
+		o.mu.Unlock()
+		if pending == before {
+			return fmt.Errorf("%w while %d messages are in, or behind, calls of a client that does not heed their context: %w", ErrClosed, pending, why)
+		}
+		before = pending
+		select {
+		case <-idle:
+			return nil
+		case <-limit.C:
+		}
+	}
 }
 
 // abort gives up on all that is pending.
@@ -509,7 +540,10 @@ func (o *outbox) abort(ctx context.Context) {
 	var after settling
 	left := 0
 	o.mu.Lock()
-	o.dead = true
+	if !o.dead {
+		o.dead, o.why = true, context.Cause(ctx)
+		close(o.dying)
+	}
 	for ; len(o.due) > 0; left++ {
 		o.abandon(o.due[len(o.due)-1], ErrClosed, &after)
 	}

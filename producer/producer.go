@@ -387,8 +387,11 @@ func (p *Producer) find(ctx context.Context) (limit int, err error) {
 // messages fail with ErrUnconfirmed too), and the error tells how many there were.
 // Sends that still look for the target, wait for room or put a body elsewhere are cut
 // at once. Close may be called again, also while one waits: when the context of any
-// ends, all give up. Whatever it returns, the producer is closed for good and no
-// goroutine is left behind.
+// ends, all give up. Whatever it returns, the producer is closed for good.
+//
+// No goroutine is left behind, but by a client of another make that does not heed the
+// context of its calls: when none of those that were cut ends for 1 s Close returns, and
+// the error says so. What is in them may be sent later, and Hooks are told then.
 func (p *Producer) Close(ctx context.Context) error {
 	p.closingMu.Lock()
 	if !p.closed {
