@@ -115,7 +115,9 @@ func (e *AccessError) Unwrap() error { return e.Err }
 // of a role), it knows no endpoint, or it cannot encode or sign the message. Nothing was
 // sent, and it is not tried again: look at the configuration of the client that New was
 // given. All else that keeps it from making one, such as credentials that cannot be had
-// just now, is tried again until Config.Timeout and told in a SendError.
+// just now, is tried again until Config.Timeout and told in a SendError: also where the
+// last resort is EC2's metadata service and the machine is elsewhere, which looks like
+// an instance whose network is not up yet.
 type ClientError struct {
 	// Action is as IAM names it, for example sqs:SendMessage.
 	Action string

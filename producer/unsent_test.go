@@ -151,8 +151,8 @@ func giving(srv *sqstest.Server, f func() error) *sqs.Client {
 	})
 }
 
-// noRole is what EC2's metadata service says where the instance has no role.
-var noRole = &smithy.OperationError{ServiceID: "ec2imds", OperationName: "GetMetadata", Err: &smithyhttp.ResponseError{
+// errNoRole is what EC2's metadata service says where the instance has no role.
+var errNoRole = &smithy.OperationError{ServiceID: "ec2imds", OperationName: "GetMetadata", Err: &smithyhttp.ResponseError{
 	Response: &smithyhttp.Response{Response: &http.Response{StatusCode: http.StatusNotFound}}, Err: errTest,
 }}
 
@@ -161,8 +161,8 @@ func noCredentials(t *testing.T) {
 		for name, why := range map[string]error{
 			"empty":          &credentials.StaticCredentialsEmptyError{},
 			"off in EC2":     &smithy.OperationError{ServiceID: "ec2imds", Err: errors.New("access disabled to EC2 IMDS via client option")},
-			"no role in EC2": noRole,
-			"none by way of": &smithy.OperationError{ServiceID: "STS", Err: noRole},
+			"no role in EC2": errNoRole,
+			"none by way of": &smithy.OperationError{ServiceID: "STS", Err: errNoRole},
 			"denied":         &smithy.OperationError{ServiceID: "STS", Err: &smithy.GenericAPIError{Code: "AccessDenied", Fault: smithy.FaultClient}},
 		} {
 			srv := sqstest.New(t)
