@@ -87,11 +87,6 @@ func (v *verifier) send(ctx context.Context) error {
 		if p.failed != nil {
 			continue
 		}
-		var ok bool
-		if p.message, ok = filterpolicy.SampleOf(p.sub.filter, p.sub.scope == scopeBody); !ok {
-			p.fails(CauseNotProbed, "no message is known that fits the filter policy")
-			continue
-		}
 		p.value, p.seen = rand.Text(), map[string]bool{}
 		v.by[p.value] = p
 		out = append(out, p)
@@ -117,11 +112,16 @@ func (v *verifier) send(ctx context.Context) error {
 	})
 }
 
-// reaches tells whether SNS puts a copy of a probe on the queue of a subscription, or
-// on what it has for dead letters, where it comes to light.
-func (v *verifier) reaches(p *probe, w *wantSub) bool {
+// passes tells whether SNS delivers a copy of a probe by a subscription, or tries to.
+func (v *verifier) passes(p *probe, w *wantSub) bool {
 	have := v.have.sub(w.topic, w.queue)
-	if w.topic != p.sub.topic || have == nil || have.pending() || !p.message.Passes(have.attrs[attrFilter], have.attrs[attrScope] == scopeBody) {
+	return w.topic == p.sub.topic && have != nil && !have.pending() && p.message.Passes(have.attrs[attrFilter], have.attrs[attrScope] == scopeBody)
+}
+
+// reaches tells whether a copy of a probe comes to light on the queue of a subscription, or
+// on what it has for dead letters. What is on a queue elsewhere does not.
+func (v *verifier) reaches(p *probe, w *wantSub) bool {
+	if !w.ownQueue || !v.passes(p, w) {
 		return false
 	}
 	dlq, _ := parseARN(w.dlq)
@@ -166,6 +166,12 @@ type place struct {
 	main, dead, refused []*wantSub
 }
 
+// counted tells whether copies are waited for here: one that could not be delivered to a
+// queue elsewhere is taken where it is met.
+func (at *place) counted() bool {
+	return slices.ContainsFunc(slices.Concat(at.main, at.dead, at.refused), func(w *wantSub) bool { return w.ownQueue })
+}
+
 // places lists where the probes and their copies may come to light.
 func (v *verifier) places() []*place {
 	all := map[arn]*place{}
@@ -181,7 +187,7 @@ func (v *verifier) places() []*place {
 	}
 	for i := range v.probes {
 		w := v.probes[i].sub
-		if !slices.ContainsFunc(v.probes, func(p probe) bool { return p.value != "" && (p.sub == w || v.reaches(&p, w)) }) {
+		if !slices.ContainsFunc(v.probes, func(p probe) bool { return p.value != "" && (p.sub == w || v.passes(&p, w)) }) {
 			continue
 		}
 		if q := v.have.queues[w.queue]; q != nil {
@@ -305,7 +311,9 @@ func (v *verifier) found(at *place, p *probe, m *types.Message) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	// A standard queue may deliver a message twice.
-	p.seen[at.queue.String()+aws.ToString(m.MessageId)] = true
+	if at.counted() {
+		p.seen[at.queue.String()+aws.ToString(m.MessageId)] = true
+	}
 	var arrived, refused bool
 	switch {
 	case worker != arn{}:

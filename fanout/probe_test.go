@@ -158,6 +158,8 @@ func TestVerifyAmongOthers(t *testing.T) {
 	t.Run("takes the probes that it sent where it may not send another", verifyUnsent)
 	t.Run("does not blame a policy that denies those without TLS alone", verifyDeniesPlain)
 	t.Run("finds a message for a filter with a choice and a rule on one key", verifyChoice)
+	t.Run("sends nothing to a declared queue elsewhere unasked, and does not wait for what it cannot see", verifyQueueElsewhere)
+	t.Run("takes what SNS could not deliver to a queue elsewhere", verifyUndeliveredElsewhere)
 }
 
 func verifySharedWithSNS(t *testing.T) {
@@ -282,6 +284,52 @@ func verifyChoice(t *testing.T) {
 		apply(t, srv, topology, fanout.Config{PolicySpread: -1})
 		if r := verify(t, srv, topology, fanout.VerifyConfig{}); !r.OK() {
 			t.Errorf("report:\n%s", r)
+		}
+	})
+}
+
+// elsewhereToo is a shop whose topic also feeds a queue of another topology, with a filter.
+func elsewhereToo(t *testing.T, srv *sqstest.Server, filter fanout.Filter) (fanout.Topology, *sqstest.Queue) {
+	t.Helper()
+	theirs := srv.Queue(t, "theirs")
+	set(t, srv, "theirs", "Policy", strings.ReplaceAll(`{"Statement":{"Effect":"Allow","Principal":{"Service":"sns.amazonaws.com"},"Action":"sqs:SendMessage","Resource":"ARN"}}`, "ARN", theirs.ARN))
+	topology := shop()
+	topology.Subscriptions = append(topology.Subscriptions, fanout.Subscription{Topic: "orders", Queue: theirs.ARN, Filter: filter})
+	apply(t, srv, topology, fanout.Config{PolicySpread: -1})
+	return topology, theirs
+}
+
+func verifyQueueElsewhere(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		srv := sqstest.New(t, sqstest.NoSignature())
+		topology, theirs := elsewhereToo(t, srv, fanout.Where("kind", fanout.Is("goods")))
+		// The probe of shipping is of that kind, those of the others are not.
+		r := verify(t, srv, topology, fanout.VerifyConfig{})
+		if p := r.Paths[1]; p.Cause != fanout.CauseNotProbed || p.Why != theirs.ARN+" is not of the topology and would get the probe: set Foreign" {
+			t.Errorf("%s", &p)
+		}
+		if n := len(theirs.Messages()); !r.Paths[0].Delivered || !r.Paths[2].Delivered || n != 0 {
+			t.Errorf("their queue has %d messages, report:\n%s", n, r)
+		}
+		began := time.Now()
+		r = verify(t, srv, topology, fanout.VerifyConfig{Foreign: true})
+		if took, n := time.Since(began), len(theirs.Messages()); !r.Paths[1].Delivered || n != 1 || took > 5*time.Second {
+			t.Errorf("with Foreign it took %v, their queue has %d messages, report:\n%s", took, n, r)
+		}
+	})
+}
+
+func verifyUndeliveredElsewhere(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		srv := sqstest.New(t, sqstest.NoSignature())
+		topology, _ := elsewhereToo(t, srv, fanout.Filter{})
+		set(t, srv, "theirs", "Policy", "")
+		srv.Delay(sqstest.Deliver, 5*time.Second, sqstest.OnQueue("audit"))
+		if r := verify(t, srv, topology, fanout.VerifyConfig{Foreign: true}); !r.Paths[0].Delivered || !r.Paths[1].Delivered || !r.Paths[2].Delivered {
+			t.Errorf("report:\n%s", r)
+		}
+		if left := lateOf(t, srv); len(left) > 0 {
+			t.Errorf("left on queues: %q", left)
 		}
 	})
 }

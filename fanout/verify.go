@@ -18,9 +18,10 @@ type VerifyConfig struct {
 	// Timeout is how long a probe may be under way, 1 s to 15 min. Default: 30s.
 	Timeout time.Duration
 	// Foreign publishes probes also to topics that have subscriptions which the
-	// topology does not declare, and to topics of others: their subscribers then get
-	// probes too, and have to know what to do with them. Default: false, such topics
-	// are looked at and not probed.
+	// topology does not declare, or declares with a queue elsewhere that lets the probe
+	// through its filter, and to topics of others: their subscribers then get probes too,
+	// and have to know what to do with them. Default: false, such topics are looked at and
+	// not probed.
 	Foreign bool
 	// Parallel and CallsPerSecond are as in Config. Default: as there.
 	Parallel int
@@ -107,8 +108,9 @@ func (r *Report) String() string {
 // and where the queue has no dead-letter queue the probe cannot be seen. Messages of
 // others in dead-letter queues are hidden while Verify reads these, and given back.
 // A probe reaches every subscription of its topic whose filter it passes: Verify waits
-// for all of its copies, so that none is left for workers to find, and takes the whole
-// Timeout where one does not come. What arrives later is left to the workers.
+// for all of its copies on queues of the topology, so that none is left for workers to
+// find, and takes the whole Timeout where one does not come. What arrives later is left to
+// the workers.
 //
 // The error is for what kept it from looking: that of Validate, *AccessError, ctx's.
 // Run it after Apply, or when messages are missing; not more than one at a time.
@@ -161,7 +163,14 @@ func (v *verifier) look(w *wantSub) {
 		p.fails(CauseNotProbed, "the queue is not of the topology, so a probe could not be seen")
 	default:
 		v.suspect(&p, have)
+		var ok bool
+		if p.message, ok = filterpolicy.SampleOf(w.filter, w.scope == scopeBody); !ok {
+			p.fails(CauseNotProbed, "no message is known that fits the filter policy")
+		}
 		v.foreign(&p)
+		if i := slices.IndexFunc(p.suspects, func(f finding) bool { return f.sure }); p.failed != nil && i >= 0 {
+			p.failed = &p.suspects[i] // what can be seen is worth more
+		}
 	}
 	v.probes = append(v.probes, p)
 }
@@ -230,8 +239,10 @@ func (v *verifier) foreign(p *probe) {
 			p.fails(CauseNotProbed, s.endpoint+" is subscribed too and would get the probe: set Foreign")
 		}
 	}
-	if i := slices.IndexFunc(p.suspects, func(f finding) bool { return f.sure }); p.failed != nil && i >= 0 {
-		p.failed = &p.suspects[i] // what can be seen is worth more
+	for i := range v.e.want.subs {
+		if o := &v.e.want.subs[i]; !o.ownQueue && v.passes(p, o) {
+			p.fails(CauseNotProbed, o.queue.String()+" is not of the topology and would get the probe: set Foreign")
+		}
 	}
 }
 
