@@ -23,6 +23,7 @@ func TestWhatATopicTakesItsQueuesTake(t *testing.T) {
 	t.Parallel()
 	t.Run("the largest message of the worst kind arrives where Validate finds nothing", sizesArrive)
 	t.Run("and a byte more is refused", sizesRefused)
+	t.Run("a topic and a queue of 256 KiB each are taken, and deliver what fits", sizesCommon)
 	t.Run("Validate says which field, its value and the bound", sizesValidated)
 }
 
@@ -76,13 +77,26 @@ func sizesArrive(t *testing.T) {
 func sizesRefused(t *testing.T) {
 	t.Parallel()
 	for _, topology := range []fanout.Topology{
-		sized(0, 516*kib-1, false), sized(largestEnveloped+1, 0, false), sized(1024, 6*kib-1, false), sized(0, 256*kib-1, true), sized(1025, 1024, true),
+		sized(0, 256*kib-1, false), sized(largestEnveloped+1, 0, false), sized(2048, 2047, false), sized(0, 256*kib-1, true), sized(1025, 1024, true),
 	} {
 		if topology.Validate() == nil {
 			t.Errorf("nothing is said of a topic with %d, a queue with %d and Raw %v",
 				topology.Topics[0].MaxMessageSize, topology.Queues[0].MaxMessageSize, topology.Subscriptions[0].Raw)
 		}
 	}
+}
+
+func sizesCommon(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		srv := sqstest.New(t)
+		topology := sized(0, 256*kib, false)
+		apply(t, srv, topology, fanout.Config{PolicySpread: -1})
+		topic := srv.Topic(t, topology.Topics[0].Name)
+		topic.Publish(t, strings.Repeat("x", 252*kib))
+		if n := len(srv.Queue(t, "billing").Messages()); n != 1 {
+			t.Errorf("%d messages arrived; undelivered: %.300q", n, undelivered(topic))
+		}
+	})
 }
 
 func sizesValidated(t *testing.T) {
@@ -98,7 +112,7 @@ func sizesValidated(t *testing.T) {
 	want := `fanout: Subscriptions[0].Raw is false; it must be true where MaxMessageSize of orders is above 522240: in SNS's envelope a message may become twice as large, and a queue takes 1048576
 fanout: Subscriptions[1].Raw is false; it must be true where MaxMessageSize of orders is above 522240: in SNS's envelope a message may become twice as large, and a queue takes 1048576
 fanout: Queues[2].MaxMessageSize is 262144; it must be at least 1048576: orders delivers messages of that size, by Subscriptions[2]
-fanout: Queues[3].MaxMessageSize is 1024; it must be at least 528384: returns delivers messages of that size, by Subscriptions[3]`
+fanout: Queues[3].MaxMessageSize is 1024; it must be at least 262144: returns delivers messages of that size, by Subscriptions[3]`
 	if err := topology.Validate(); err == nil || err.Error() != want {
 		t.Errorf("%v\nwant %s", err, want)
 	}

@@ -119,8 +119,9 @@ type Queue struct {
 	// to 20 s. Package consumer asks for its own. Default: left as it is.
 	ReceiveWait time.Duration
 	// MaxMessageSize is the most bytes of body and attributes, 1 KiB to 1 MiB, and not
-	// below what its topics deliver: what they take, and where that is not Raw twice as
-	// much and 4 KiB. Default: left as it is, 1 MiB on a new queue.
+	// below what its topics take. Where that is not Raw SNS's envelope may make it twice as
+	// much and 4 KiB, and a plan warns of what is below that. Default: left as it is, 1 MiB
+	// on a new queue.
 	MaxMessageSize int
 
 	// ContentBasedDeduplication makes the deduplication id of a message from its

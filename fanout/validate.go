@@ -352,20 +352,20 @@ func (v *validator) subscription(i int) {
 	}
 }
 
-// sizes finds queues that refuse what the topic takes: SNS does not try again, and the
-// dead-letter queue of the subscription gets it in the same form. In the envelope a quote,
-// a backslash and the end of a line become two bytes each.
+// sizes finds queues that surely refuse what the topic takes: SNS does not try again, and
+// the dead-letter queue of the subscription gets it in the same form. In the envelope a
+// quote, a backslash and the end of a line become two bytes each. A queue that takes as
+// much as its topic, and not the envelope of the largest messages, is what many have: a
+// plan warns of it.
 func (v *validator) sizes(field string, s *Subscription, topic *Topic) {
 	size := cmp.Or(topic.MaxMessageSize, largeSize)
 	if size < minSize || size > maxSize {
 		return
 	}
-	if !s.Raw {
-		if size = 2*size + envelopeBytes; size > maxSize {
-			v.bad(field+".Raw", false, "true where MaxMessageSize of %s is above %d: in SNS's envelope a message may become twice as large, and a queue takes %d",
-				topic.Name, (maxSize-envelopeBytes)/2, maxSize)
-			return
-		}
+	if !s.Raw && enveloped(size) > maxSize {
+		v.bad(field+".Raw", false, "true where MaxMessageSize of %s is above %d: in SNS's envelope a message may become twice as large, and a queue takes %d",
+			topic.Name, (maxSize-envelopeBytes)/2, maxSize)
+		return
 	}
 	for i := range v.t.Queues {
 		q := &v.t.Queues[i]
@@ -374,6 +374,9 @@ func (v *validator) sizes(field string, s *Subscription, topic *Topic) {
 		}
 	}
 }
+
+// enveloped is how large a message may be in SNS's envelope.
+func enveloped(size int) int { return 2*size + envelopeBytes }
 
 func (v *validator) undelivered(field string, s *Subscription, topicARN arn) {
 	d := &s.DLQ
