@@ -116,6 +116,16 @@ func (d *desired) queue(a arn) *wantQueue {
 	return nil
 }
 
+// topic is a wanted topic, nil for none.
+func (d *desired) topic(a arn) *wantTopic {
+	for i := range d.topics {
+		if d.topics[i].arn == a {
+			return &d.topics[i]
+		}
+	}
+	return nil
+}
+
 // level is how many queues are to be there before a queue can be made: its
 // dead-letter queue, and that one's.
 func (d *desired) level(w *wantQueue) int {

@@ -198,12 +198,15 @@ const (
 	Waiting Kind = "waiting"
 	// Foreign is there and not declared. Apply leaves it alone.
 	Foreign Kind = "foreign"
+	// Warning is what may lose messages: a queue that takes less than what its topics may
+	// deliver. Apply leaves it alone.
+	Warning Kind = "warning"
 )
 
 // Empty tells whether Apply has nothing to do.
 func (d *Diff) Empty() bool {
 	for i := range d.Changes {
-		if k := d.Changes[i].Kind; k != Foreign && k != Waiting {
+		if k := d.Changes[i].Kind; k != Foreign && k != Waiting && k != Warning {
 			return false
 		}
 	}
@@ -227,7 +230,7 @@ func (c Change) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%-7s %s %s", c.Kind, c.Resource, c.Name)
 	switch {
-	case c.Kind == Foreign:
+	case c.Kind == Foreign || c.Kind == Warning:
 		if c.Field != "" {
 			fmt.Fprintf(&b, " %s %s", c.Field, c.From)
 		}

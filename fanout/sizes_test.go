@@ -7,6 +7,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/holdfast-go/holdfast/fanout"
 	"github.com/holdfast-go/holdfast/sqstest"
@@ -24,6 +25,7 @@ func TestWhatATopicTakesItsQueuesTake(t *testing.T) {
 	t.Run("the largest message of the worst kind arrives where Validate finds nothing", sizesArrive)
 	t.Run("and a byte more is refused", sizesRefused)
 	t.Run("a topic and a queue of 256 KiB each are taken, and deliver what fits", sizesCommon)
+	t.Run("a plan warns of queues that may refuse what is delivered, declared so or not, and is empty", sizesWarned)
 	t.Run("Validate says which field, its value and the bound", sizesValidated)
 }
 
@@ -97,6 +99,50 @@ func sizesCommon(t *testing.T) {
 			t.Errorf("%d messages arrived; undelivered: %.300q", n, undelivered(topic))
 		}
 	})
+}
+
+func sizesWarned(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		srv := sqstest.New(t, sqstest.NoSignature())
+		topology := shop()
+		topology.Queues[1].MaxMessageSize = 256 * kib
+		if got := warnings(apply(t, srv, topology, fanout.Config{PolicySpread: -1})); len(got) != 1 {
+			t.Errorf("of what is made: %q", got)
+		}
+		for _, queue := range []string{"billing", "shipping-orders-undelivered", "audit", "billing-dlq"} {
+			set(t, srv, queue, "MaximumMessageSize", "262144")
+		}
+		d := plan(t, srv, topology, fanout.Config{})
+		const because = "orders takes messages of 262144 bytes and may deliver 528384 here, and SNS does not try again what is too large: raise it to that, or set Raw"
+		want := []string{
+			"warning queue shipping-orders-undelivered MaximumMessageSize 262144: left alone; " + because,
+			"warning queue billing MaximumMessageSize 262144: left alone; " + because,
+			"warning queue shipping MaximumMessageSize 262144: left alone; " + because,
+		}
+		if diff := cmp.Diff(want, warnings(d)); diff != "" || !d.Empty() || len(d.Changes) != 3 {
+			t.Errorf("plan:\n%s\nwarnings (-want +got):\n%s", d, diff)
+		}
+		// What the topic takes is not declared, and somebody raised it.
+		if _, err := srv.SNS().SetTopicAttributes(t.Context(), &sns.SetTopicAttributesInput{
+			TopicArn: aws.String(ordersARN), AttributeName: aws.String("MaximumMessageSize"), AttributeValue: aws.String("400000"),
+		}); err != nil {
+			t.Fatal(err)
+		}
+		raw := "warning queue audit MaximumMessageSize 262144: left alone; orders takes messages of 400000 bytes and may deliver 400000 here, and SNS does not try again what is too large: raise it to that"
+		if got := warnings(plan(t, srv, topology, fanout.Config{})); len(got) != 4 || got[3] != raw {
+			t.Errorf("with a topic of 400,000: %q", got)
+		}
+	})
+}
+
+// warnings are what a plan warns of.
+func warnings(d *fanout.Diff) (out []string) {
+	for _, c := range d.Changes {
+		if c.Kind == fanout.Warning {
+			out = append(out, c.String())
+		}
+	}
+	return out
 }
 
 func sizesValidated(t *testing.T) {

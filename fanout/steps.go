@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/holdfast-go/holdfast/internal/filterpolicy"
@@ -62,6 +63,7 @@ func (e *engine) diff(have *observed) (*Diff, error) {
 		d.subscription(&e.want.subs[i])
 	}
 	d.foreignSubscriptions()
+	d.smallQueues()
 	for _, p := range e.cfg.Prune {
 		if err := d.prune(p); err != nil {
 			return nil, err
@@ -310,6 +312,54 @@ func (d *differ) foreignSubscriptions() {
 			}
 		}
 	}
+}
+
+// smallQueues lists queues that may refuse what is delivered to them. Whether messages are
+// ever so large is known to those who send them.
+func (d *differ) smallQueues() {
+	for i := range d.e.want.queues {
+		q := &d.e.want.queues[i]
+		a := q.arn
+		var have map[string]string
+		if there := d.have.queues[a]; there != nil {
+			have = there.attrs
+		}
+		takes := sizeOf(q.attrs, have, maxSize)
+		for j := range d.e.want.subs {
+			s := &d.e.want.subs[j]
+			if !s.ownTopic || s.queue != a && s.dlq != a.String() {
+				continue
+			}
+			var topic map[string]string
+			if there := d.have.topics[s.topic]; there != nil {
+				topic = there.attrs
+			}
+			published := sizeOf(d.e.want.topic(s.topic).attrs, topic, largeSize)
+			size, remedy := published, "raise it to that"
+			if !s.raw {
+				size, remedy = enveloped(published), "raise it to that, or set Raw"
+			}
+			if size > maxSize {
+				remedy = "set Raw"
+			}
+			if takes < size {
+				d.left = append(d.left, Change{
+					Kind: Warning, Resource: "queue", Name: a.name, ARN: a.String(), Field: attrMaxMessageSize, From: strconv.Itoa(takes),
+					Note: fmt.Sprintf("%s takes messages of %d bytes and may deliver %d here, and SNS does not try again what is too large: %s", s.topic.name, published, size, remedy),
+				})
+				break
+			}
+		}
+	}
+}
+
+// sizeOf is how large a message may be by what is declared, or else by what there is.
+func sizeOf(want, have map[string]string, otherwise int) int {
+	n, err := strconv.Atoi(cmp.Or(want[attrMaxMessageSize], have[attrMaxMessageSize]))
+	if err != nil {
+		return otherwise
+	}
+	return n
 }
 
 // sameAttribute compares values as the services mean them.
