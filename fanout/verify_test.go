@@ -63,9 +63,10 @@ func verifyDelivers(t *testing.T) {
 		srv := sqstest.New(t, sqstest.NoSignature())
 		topology := everyFilter()
 		apply(t, srv, topology, fanout.Config{PolicySpread: -1})
+		began := time.Now()
 		r := verify(t, srv, topology, fanout.VerifyConfig{})
-		if !r.OK() || len(r.Paths) != len(topology.Subscriptions) {
-			t.Errorf("report:\n%s", r)
+		if took := time.Since(began); !r.OK() || len(r.Paths) != len(topology.Subscriptions) || took > 15*time.Second {
+			t.Errorf("it took %v, report:\n%s", took, r)
 		}
 		if left := leftOf(t, srv); len(left) > 0 {
 			t.Errorf("left on queues: %q", left)
@@ -89,6 +90,7 @@ func everyFilter() fanout.Topology {
 	add("edges", false, fanout.Where("a", fanout.Suffix("z")).And("b", fanout.Wildcard("x*y")).And("c", fanout.NotNumber(0, 1)))
 	add("either", false, fanout.Where("a", fanout.Exists()).AndAnyOf(fanout.Where("b", fanout.NotPrefix("0")), fanout.Where("c", fanout.Below(5))))
 	add("numbers", true, fanout.Where("n", fanout.Above(7)).And("m", fanout.AtMost(-7)).And("z", fanout.IsNull()).And("s", fanout.NotSuffix("0")))
+	add("absent", true, fanout.Where("deleted", fanout.Missing()))
 	return topology
 }
 

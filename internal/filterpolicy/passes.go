@@ -9,7 +9,8 @@ import (
 
 // Passes tells whether a filter policy lets a sample of SampleOf through, which may
 // be another policy's: whether SNS delivers it there too. A policy that cannot be
-// read lets nothing through.
+// read lets nothing through, and one on the body no message without a JSON object that has
+// something in it, whatever it asks for.
 func (s Sample) Passes(policy string, onBody bool) bool {
 	if Empty(policy) {
 		return true
@@ -19,6 +20,9 @@ func (s Sample) Passes(policy string, onBody bool) bool {
 		return false
 	}
 	has := s.Body
+	if onBody && len(has) == 0 {
+		return false
+	}
 	if !onBody {
 		has = map[string]any{}
 		for name, a := range s.Attributes {

@@ -11,7 +11,7 @@ import (
 type Sample struct {
 	// Attributes are its message attributes, where the policy looks at these.
 	Attributes map[string]Attribute
-	// Body is its body, where the policy looks at that.
+	// Body is its body, where the policy looks at that; else it has none that is JSON.
 	Body map[string]any
 }
 
@@ -26,7 +26,7 @@ const variants = 64
 // none. "" lets everything through.
 func SampleOf(policy string, onBody bool) (s Sample, ok bool) {
 	if policy == "" {
-		return Sample{Attributes: map[string]Attribute{}, Body: map[string]any{}}, true
+		policy = "{}"
 	}
 	root, err := readNode(policy)
 	if err != nil || !root.is('{') {
@@ -46,6 +46,10 @@ func sampleOf(root *node, c choices, onBody bool) (s Sample, ok bool) {
 		return s, false
 	}
 	if onBody {
+		// A policy that only asks for what is absent lets no empty object through.
+		if _, there := s.Body[filler]; !there {
+			s.Body[filler] = filler
+		}
 		return s, true
 	}
 	for key, v := range s.Body {

@@ -25,10 +25,12 @@ func TestSamplesPassWhereTheyAreSaidTo(t *testing.T) {
 		// What one choice of $or wants a rule beside it may rule out.
 		`{"a":[{"prefix":"x"}],"$or":[{"a":["y"]},{"b":["z"]}]}`, `{"$or":[{"a":["xy"]},{"b":["z"]}],"a":[{"prefix":"x"}]}`, `{"a":["x","y"],"$or":[{"a":["q"]},{"a":["y"]}]}`,
 	}
-	nested := []string{`{"a":{"b":["x"]}}`, `{"a":{"b":[{"exists":false}],"c":[1]}}`, `{"a":{"$or":[{"b":["x"]},{"c":[2]}]}}`, `{"a":{"b":[{"anything-but":"x"}]}}`}
+	nested := []string{`{"a":{"b":["x"]}}`, `{"a":{"b":[{"exists":false}],"c":[1]}}`, `{"a":{"$or":[{"b":["x"]},{"c":[2]}]}}`, `{"a":{"b":[{"anything-but":"x"}]}}`,
+		// Only absence is asked for.
+		`{"a":{"b":[{"exists":false}]}}`, `{"$or":[{"a":[{"exists":false}]},{"b":{"c":[{"exists":false}]}}]}`}
 	passed, stopped := 0, 0
-	compare := func(sampled, policy string, onBody bool) {
-		s, ok := filterpolicy.SampleOf(sampled, onBody)
+	compare := func(sampled string, sampledOnBody bool, policy string, onBody bool) {
+		s, ok := filterpolicy.SampleOf(sampled, sampledOnBody)
 		scope, m := scopeAttributes, []attribute{}
 		if onBody {
 			scope = scopeBody
@@ -37,23 +39,24 @@ func TestSamplesPassWhereTheyAreSaidTo(t *testing.T) {
 		if !ok || err != nil {
 			t.Fatalf("%s: sampled %v; %s: %v", sampled, ok, policy, err)
 		}
-		// Without anything SNS holds no policy against a message; probes have something.
+		// Without an attribute SNS holds no policy against a message; probes have something.
 		m = append(m, attribute{name: "other", dataType: "String", text: "o"})
 		for name, a := range s.Attributes {
 			m = append(m, attribute{name: name, dataType: a.Type, text: a.Text})
 		}
 		of := attributeFields(m)
 		if onBody {
-			body, err := json.Marshal(s.Body)
-			if err != nil {
-				t.Fatal(err)
+			body := []byte("a probe of holdfast")
+			if sampledOnBody {
+				if body, err = json.Marshal(s.Body); err != nil {
+					t.Fatal(err)
+				}
 			}
 			of = bodyFields(string(body))
-			of["other"] = []value{{kind: isString, text: "o"}}
 		}
 		want := f == nil || f.match(of) == ""
 		if got := s.Passes(policy, onBody); got != want {
-			t.Errorf("%+v of %s passes %s (on body %v): %v, and the server says %v", s, sampled, policy, onBody, got, want)
+			t.Errorf("%+v of %s (on body %v) passes %s (on body %v): %v, and the server says %v", s, sampled, sampledOnBody, policy, onBody, got, want)
 		}
 		if passed++; !want {
 			passed, stopped = passed-1, stopped+1
@@ -61,12 +64,14 @@ func TestSamplesPassWhereTheyAreSaidTo(t *testing.T) {
 	}
 	for _, sampled := range policies {
 		for _, policy := range policies {
-			compare(sampled, policy, false)
+			compare(sampled, false, policy, false)
+			compare(sampled, false, policy, true)
+			compare(sampled, true, policy, false)
 		}
 	}
 	for _, sampled := range append(nested, policies...) {
 		for _, policy := range append(nested, policies...) {
-			compare(sampled, policy, true)
+			compare(sampled, true, policy, true)
 		}
 	}
 	if passed < 500 || stopped < 500 {
