@@ -239,7 +239,8 @@ func (v *verifier) read(ctx, end context.Context, at *place) error {
 		err := v.e.calls.inTurn(ctx, "sqs:ReceiveMessage", at.queue.String(), func(ctx context.Context) (err error) {
 			out, err = v.e.client.SQS.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 				QueueUrl: &at.url, MaxNumberOfMessages: 10, WaitTimeSeconds: 1, VisibilityTimeout: int32(v.cfg.Timeout/time.Second) + 10,
-				MessageAttributeNames: []string{"All"},
+				MessageAttributeNames:       []string{"All"},
+				MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameDeadLetterQueueSourceArn},
 			}, queueIn(at.queue))
 			return err
 		})
@@ -304,9 +305,11 @@ func (v *verifier) mine(m *types.Message) *probe {
 // found notes where a probe came to light. Probes of one subscription may pass the
 // filter of another: only in its own places it says something.
 func (v *verifier) found(at *place, p *probe, m *types.Message) {
-	var worker arn // whose worker dead-lettered it, where one did
+	// The queue it was dead-lettered from: by SQS itself, which emulators may not say, or
+	// by a worker.
+	from, _ := parseARN(m.Attributes[string(types.MessageSystemAttributeNameDeadLetterQueueSourceArn)])
 	if c, err := cause.Decode(aws.ToString(m.MessageAttributes[cause.Attribute].StringValue)); err == nil {
-		worker, _ = parseARN(c.Queue)
+		from, _ = parseARN(c.Queue)
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -316,13 +319,13 @@ func (v *verifier) found(at *place, p *probe, m *types.Message) {
 	}
 	var arrived, refused bool
 	switch {
-	case worker != arn{}:
-		arrived = worker == p.sub.queue
+	case from != arn{}:
+		arrived = from == p.sub.queue
 	case slices.Contains(at.main, p.sub):
 		arrived = true
 	case slices.Contains(at.refused, p.sub):
 		refused = true
-	default: // SQS moved it, or SNS by another subscription
+	default: // SNS put it here by another subscription, or SQS moved it and does not say so
 		arrived = slices.Contains(at.dead, p.sub) && len(at.dead) == 1 && len(at.refused)+len(at.main) == 0
 	}
 	switch {

@@ -153,6 +153,7 @@ func copyIsFiltered(t *testing.T) {
 func TestVerifyAmongOthers(t *testing.T) {
 	t.Parallel()
 	t.Run("does not take what SNS could not deliver for delivered where queue and subscription share a dead-letter queue", verifySharedWithSNS)
+	t.Run("takes what SQS moved after too many receives for delivered, also where queue and subscription share a dead-letter queue", verifyMovedBySQS)
 	t.Run("does not take a copy for delivered where a subscribed queue is the dead-letter queue of another", verifySubscribedDLQ)
 	t.Run("costs no message of workers the only receive it has", verifySparesReceives)
 	t.Run("takes the probes that it sent where it may not send another", verifyUnsent)
@@ -162,12 +163,18 @@ func TestVerifyAmongOthers(t *testing.T) {
 	t.Run("takes what SNS could not deliver to a queue elsewhere", verifyUndeliveredElsewhere)
 }
 
+// sharing has one dead-letter queue for its queue and its subscription.
+func sharing() fanout.Topology {
+	topology := small()
+	topology.Queues = append(topology.Queues, fanout.Queue{Name: "dead", Retention: 14 * 24 * time.Hour, DLQ: fanout.DeadLetter{Off: true}})
+	topology.Queues[0].DLQ.Name, topology.Subscriptions[0].DLQ.Name = "dead", "dead"
+	return topology
+}
+
 func verifySharedWithSNS(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		srv := sqstest.New(t, sqstest.NoSignature())
-		topology := small()
-		topology.Queues = append(topology.Queues, fanout.Queue{Name: "dead", Retention: 14 * 24 * time.Hour, DLQ: fanout.DeadLetter{Off: true}})
-		topology.Queues[0].DLQ.Name, topology.Subscriptions[0].DLQ.Name = "dead", "dead"
+		topology := sharing()
 		apply(t, srv, topology, fanout.Config{PolicySpread: -1})
 		if r := verify(t, srv, topology, fanout.VerifyConfig{}); !r.OK() {
 			t.Errorf("report:\n%s", r)
@@ -176,6 +183,29 @@ func verifySharedWithSNS(t *testing.T) {
 		if r := verify(t, srv, topology, fanout.VerifyConfig{}); r.Paths[0].Delivered || r.Paths[0].Cause != fanout.CausePolicy {
 			t.Errorf("without a policy:\n%s", r)
 		}
+	})
+}
+
+// verifyMovedBySQS has a worker of others, which knows no cause and handles nothing.
+func verifyMovedBySQS(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		srv := sqstest.New(t, sqstest.NoSignature())
+		topology := sharing()
+		topology.Queues[0].DLQ.MaxReceives = 2
+		apply(t, srv, topology, fanout.Config{PolicySpread: -1})
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		url, client := srv.Queue(t, "billing").URL, srv.SQS()
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				_, _ = client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: &url, VisibilityTimeout: 1, WaitTimeSeconds: 1})
+			}
+		})
+		if r := verify(t, srv, topology, fanout.VerifyConfig{}); !r.OK() {
+			t.Errorf("report:\n%s", r)
+		}
+		cancel()
+		wg.Wait()
 	})
 }
 
