@@ -292,10 +292,10 @@ func (e *engine) setSubscription(ctx context.Context, w *wantSub, have *haveSub,
 	type attribute struct{ name, value string }
 	var set []attribute
 	want := w.attributes()
-	if !sameAttribute(attrRedrive, have.attrs[attrRedrive], w.redrive()) {
+	if !sameAttribute(w.topic, attrRedrive, have.attrs[attrRedrive], w.redrive()) {
 		set = append(set, attribute{attrRedrive, orEmptyObject(w.redrive())})
 	}
-	if !sameAttribute(attrRaw, have.attrs[attrRaw], want[attrRaw]) {
+	if !sameAttribute(w.topic, attrRaw, have.attrs[attrRaw], want[attrRaw]) {
 		set = append(set, attribute{attrRaw, strconv.FormatBool(w.raw)})
 	}
 	if newScope {

@@ -1,9 +1,11 @@
 package fanout
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -177,12 +179,12 @@ func ConsumePermissions(t Topology, queue string) (string, error) {
 	all := []iamStatement{allow("Consume", []string{
 		"sqs:GetQueueUrl", "sqs:GetQueueAttributes", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility",
 	}, []string{q.arn.String()})}
-	keys := []string{q.attrs[attrKMSKey]}
+	used := []keyUse{{q.arn, q.attrs[attrKMSKey]}}
 	if target := redriveTarget(q.attrs[attrRedrive]); target != "" {
 		all = append(all, allow("DeadLetter", []string{"sqs:SendMessage"}, []string{target}))
 		if a, ok := parseARN(target); ok {
 			if dead := want.queue(a); dead != nil {
-				keys = append(keys, dead.attrs[attrKMSKey])
+				used = append(used, keyUse{a, dead.attrs[attrKMSKey]})
 			}
 		}
 	}
@@ -194,7 +196,7 @@ func ConsumePermissions(t Topology, queue string) (string, error) {
 		}
 	}
 	all = append(all, allow("Confirm", []string{"sns:ConfirmSubscription"}, confirmed))
-	return iamText(append(all, t.keys(keys, "sqs")...)), nil
+	return iamText(append(all, keys(used)...)), nil
 }
 
 // ProducePermissions is the least IAM policy, as JSON, for package producer with its
@@ -207,16 +209,17 @@ func ProducePermissions(t Topology) (string, error) {
 		return "", err
 	}
 	_, topics, _ := want.arns()
-	var keys, sized []string
+	var used []keyUse
+	var sized []string
 	for i := range want.topics {
 		w := &want.topics[i]
-		keys = append(keys, w.attrs[attrKMSKey])
+		used = append(used, keyUse{w.arn, w.attrs[attrKMSKey]})
 		if size := w.attrs[attrMaxMessageSize]; size != "" && size != strconv.Itoa(largeSize) {
 			sized = append(sized, w.arn.String())
 		}
 	}
 	all := []iamStatement{allow("Publish", []string{"sns:Publish"}, topics), allow("ReadSizes", []string{"sns:GetTopicAttributes"}, sized)}
-	return iamText(append(all, t.keys(keys, "sns")...)), nil
+	return iamText(append(all, keys(used)...)), nil
 }
 
 // SendPermissions is the least IAM policy, as JSON, for package producer with its defaults,
@@ -237,7 +240,7 @@ func SendPermissions(t Topology, queue string) (string, error) {
 		actions = append(actions, "sqs:GetQueueAttributes")
 	}
 	all := []iamStatement{allow("Send", actions, []string{q.arn.String()})}
-	return iamText(append(all, t.keys([]string{q.attrs[attrKMSKey]}, "sqs")...)), nil
+	return iamText(append(all, keys([]keyUse{{q.arn, q.attrs[attrKMSKey]}})...)), nil
 }
 
 func compileChecked(t Topology, cfg Config) (*desired, error) {
@@ -296,39 +299,61 @@ func (d *desired) reading(cfg Config) []iamStatement {
 	return all
 }
 
-// keys lets keys of KMS be used through a service, and not otherwise.
-func (t Topology) keys(names []string, service string) []iamStatement {
-	var arns, aliases []string
-	for _, name := range names {
-		prefix := "arn:" + partition.Of(t.Region) + ":kms:" + t.Region + ":" + t.Account + ":"
-		switch alias, isAlias := strings.CutPrefix(name, "alias/"); {
-		case name == "":
-		case strings.HasPrefix(name, "arn:") && !strings.Contains(name, ":alias/"):
-			arns = append(arns, name)
-		case strings.HasPrefix(name, "arn:"):
-			aliases = append(aliases, name[strings.Index(name, ":alias/")+1:])
-		case isAlias:
-			aliases = append(aliases, "alias/"+alias)
-		default:
-			arns = append(arns, prefix+"key/"+name)
+// keyUse is a key of KMS, by any of its names, that encrypts a queue or a topic.
+type keyUse struct {
+	at  arn
+	key string
+}
+
+// keys lets keys of KMS be used through the service whose things they encrypt, and not
+// otherwise. A key or an alias that is called by its ARN may be of another account.
+func keys(uses []keyUse) []iamStatement {
+	type group struct{ sid, via, owner string }
+	found := map[group][]string{}
+	for _, use := range uses {
+		key := use.key
+		switch {
+		case key == "":
+			continue
+		case strings.HasPrefix(key, "alias/"):
+			key = keyPrefix(use.at) + key
+		case !strings.HasPrefix(key, "arn:"):
+			key = keyPrefix(use.at) + "key/" + key
 		}
+		g := group{sid: "UseKeys", via: use.at.service + "." + use.at.region + "." + partition.Domain(use.at.region)}
+		if owner, alias, is := strings.Cut(key, ":alias/"); is {
+			g.sid, g.owner, key = "UseKeysOfAliases", owner, "alias/"+alias
+		}
+		found[g] = append(found[g], key)
 	}
-	via := map[string][]string{"kms:ViaService": {service + "." + t.Region + "." + partition.Domain(t.Region)}}
-	actions := []string{"kms:Decrypt", "kms:GenerateDataKey"}
-	var all []iamStatement
-	if len(arns) > 0 {
-		s := allow("UseKeys", actions, arns)
-		s.Condition = map[string]map[string][]string{"StringEquals": via}
-		all = append(all, s)
-	}
-	if len(aliases) > 0 {
-		// IAM knows no alias as a resource, only as a condition.
-		slices.Sort(aliases)
-		s := allow("UseKeysOfAliases", actions, []string{"arn:" + partition.Of(t.Region) + ":kms:" + t.Region + ":" + t.Account + ":key/*"})
-		s.Condition = map[string]map[string][]string{"StringEquals": via, "ForAnyValue:StringEquals": {"kms:ResourceAliases": slices.Compact(aliases)}}
+	groups := slices.SortedFunc(maps.Keys(found), func(a, b group) int {
+		return cmp.Or(strings.Compare(a.sid, b.sid), strings.Compare(a.via, b.via), strings.Compare(a.owner, b.owner))
+	})
+	all := make([]iamStatement, 0, len(groups))
+	named := map[string]int{}
+	for _, g := range groups {
+		sid, names := g.sid, found[g]
+		if named[g.sid]++; named[g.sid] > 1 {
+			sid += strconv.Itoa(named[g.sid]) // IAM wants each Sid once
+		}
+		condition := map[string]map[string][]string{"StringEquals": {"kms:ViaService": {g.via}}}
+		if g.owner != "" {
+			// IAM knows no alias as a resource, only as a condition.
+			slices.Sort(names)
+			condition["ForAnyValue:StringEquals"] = map[string][]string{"kms:ResourceAliases": slices.Compact(names)}
+			names = []string{g.owner + ":key/*"}
+		}
+		s := allow(sid, []string{"kms:Decrypt", "kms:GenerateDataKey"}, names)
+		s.Condition = condition
 		all = append(all, s)
 	}
 	return all
+}
+
+// keyPrefix begins the ARNs of keys and aliases that are where a queue or a topic is.
+func keyPrefix(at arn) string {
+	at.service, at.name = "kms", ""
+	return at.String()
 }
 
 func allow(sid string, actions, resources []string) iamStatement {

@@ -349,6 +349,11 @@ func TestPermissionsForKeys(t *testing.T) {
 			}
 		}
 	}
+	topology.Queues[0].KMSKey = "arn:aws:kms:us-east-1:111111111111:alias/queues"
+	text, err := fanout.ConsumePermissions(topology, "billing")
+	if d := read(t, text); err != nil || len(d.Statement) != 3 || d.Statement[2].Resource[0] != "arn:aws:kms:us-east-1:111111111111:key/*" {
+		t.Errorf("an alias of another account: %v in %s", err, text)
+	}
 	if _, err := fanout.ConsumePermissions(topology, "none"); err == nil || err.Error() != `fanout: queue is "none"; it must be the name of a queue of the topology` {
 		t.Errorf("%v", err)
 	}

@@ -95,6 +95,7 @@ func TestPlan(t *testing.T) {
 	t.Run("says so where the account is another", planElsewhere)
 	t.Run("refuses a policy that would be too large and names its size", planPolicyLimit)
 	t.Run("sees no difference in how others write the same", planSameMeaning)
+	t.Run("knows a key by its names, and takes none elsewhere for it", planKeys)
 	t.Run("sees a subscription among more than SNS lists at once", planPages)
 }
 
@@ -288,6 +289,39 @@ func planSameMeaning(t *testing.T) {
 		filter(`{ "b": ["1"], "a": ["x"] }`) // a text is no number to a filter
 		if d := plan(t, srv, topology, fanout.Config{}); d.Empty() {
 			t.Error("no difference between a number and a text")
+		}
+	})
+}
+
+// planKeys has keys whose names say the same, and others that only look like it.
+func planKeys(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		srv := sqstest.New(t, sqstest.NoSignature())
+		for name, tt := range map[string]struct {
+			is, declared string
+			same         bool
+		}{
+			"an id and its ARN":               {"1234", "arn:aws:kms:us-east-1:000000000000:key/1234", true},
+			"an alias and its ARN":            {"arn:aws:kms:us-east-1:000000000000:alias/orders", "alias/orders", true},
+			"an alias of another account":     {"alias/orders", "arn:aws:kms:us-east-1:999999999999:alias/orders", false},
+			"a key of another account":        {"arn:aws:kms:us-east-1:999999999999:key/1234", "1234", false},
+			"a key of another region":         {"1234", "arn:aws:kms:eu-west-1:000000000000:key/1234", false},
+			"the same ARN of another account": {"arn:aws:kms:us-east-1:999999999999:alias/orders", "arn:aws:kms:us-east-1:999999999999:alias/orders", true},
+		} {
+			topology := small()
+			topology.Topics[0].KMSKey, topology.Queues[0].KMSKey = tt.is, tt.is
+			apply(t, srv, topology, fanout.Config{PolicySpread: -1})
+			topology.Topics[0].KMSKey, topology.Queues[0].KMSKey = tt.declared, tt.declared
+			d := apply(t, srv, topology, fanout.Config{PolicySpread: -1})
+			changed := 0
+			for _, c := range d.Changes {
+				if c.Field == "KmsMasterKeyId" {
+					changed++
+				}
+			}
+			if want := map[bool]int{true: 0, false: 3}[tt.same]; changed != want { // of topic, queue and its dead-letter queue
+				t.Errorf("%s: %d keys differ, want %d:\n%s", name, changed, want, d)
+			}
 		}
 	})
 }

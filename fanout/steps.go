@@ -107,7 +107,7 @@ func (d *differ) topic(w *wantTopic) {
 	var changes []Change
 	set := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(w.attrs)) {
-		if to, from := w.attrs[name], have.attrs[name]; !sameAttribute(name, from, to) {
+		if to, from := w.attrs[name], have.attrs[name]; !sameAttribute(w.arn, name, from, to) {
 			c := base
 			c.Field, c.From, c.To = name, from, to
 			changes = append(changes, c)
@@ -164,7 +164,7 @@ func (d *differ) queue(w *wantQueue) error {
 	set := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(w.attrs)) {
 		to, from := w.attrs[name], have.attrs[name]
-		if sameAttribute(name, from, to) {
+		if sameAttribute(w.arn, name, from, to) {
 			continue
 		}
 		c := base
@@ -269,7 +269,7 @@ func (d *differ) subscription(w *wantSub) {
 		changes = append(changes, c)
 	}
 	want := w.attributes()
-	if raw := have.attrs[attrRaw]; !sameAttribute(attrRaw, raw, want[attrRaw]) {
+	if raw := have.attrs[attrRaw]; !sameAttribute(w.topic, attrRaw, raw, want[attrRaw]) {
 		differs(attrRaw, raw, want[attrRaw])
 	}
 	from := have.attrs[attrFilter]
@@ -287,7 +287,7 @@ func (d *differ) subscription(w *wantSub) {
 		differs(attrScope, scope, w.scope)
 		changes[len(changes)-1].Note = "in between everything is let through: SNS does not change a filter policy and its scope at once"
 	}
-	if redrive := have.attrs[attrRedrive]; !sameAttribute(attrRedrive, redrive, w.redrive()) {
+	if redrive := have.attrs[attrRedrive]; !sameAttribute(w.topic, attrRedrive, redrive, w.redrive()) {
 		differs(attrRedrive, redrive, w.redrive())
 		needs = dlq
 	}
@@ -362,8 +362,9 @@ func sizeOf(want, have map[string]string, otherwise int) int {
 	return n
 }
 
-// sameAttribute compares values as the services mean them.
-func sameAttribute(name, a, b string) bool {
+// sameAttribute compares values as the services mean them, of a queue, a topic or a
+// topic's subscription.
+func sameAttribute(at arn, name, a, b string) bool {
 	switch name {
 	case attrRedrive, attrRedriveAllow, attrPolicy, "DeliveryPolicy", "ArchivePolicy":
 		if a == "{}" {
@@ -371,7 +372,7 @@ func sameAttribute(name, a, b string) bool {
 		}
 		return policydoc.Same(a, b)
 	case attrKMSKey:
-		return sameKey(a, b)
+		return sameKey(at, a, b)
 	case attrSSE, attrContentDedup, attrRaw:
 		return strings.EqualFold(orFalse(a), orFalse(b))
 	}
@@ -385,19 +386,23 @@ func orFalse(s string) string {
 	return s
 }
 
-// sameKey compares the names of a key: AWS may tell the id where the ARN was
-// given.
-func sameKey(a, b string) bool {
-	tail := func(s string) string {
-		if _, id, ok := strings.Cut(s, ":key/"); ok && strings.HasPrefix(s, "arn:") {
-			return id
-		}
-		if _, alias, ok := strings.Cut(s, ":alias/"); ok && strings.HasPrefix(s, "arn:") {
-			return "alias/" + alias
-		}
-		return s
+// sameKey compares the names of a key that encrypts a queue or a topic: AWS may tell the
+// id where the ARN was given. The ARN of a key or an alias elsewhere is another one's.
+func sameKey(at arn, a, b string) bool {
+	return localKey(at, a) == localKey(at, b)
+}
+
+func localKey(at arn, key string) string {
+	name, is := strings.CutPrefix(key, keyPrefix(at))
+	if !is {
+		return key
 	}
-	return tail(a) == tail(b)
+	return strings.TrimPrefix(name, "key/")
+}
+
+// isAWSKey tells whether a key is the one that AWS manages for SQS.
+func isAWSKey(key string) bool {
+	return key == awsSQSKey || strings.HasPrefix(key, "arn:") && strings.HasSuffix(key, ":"+awsSQSKey)
 }
 
 // shorter compares two numbers of seconds.

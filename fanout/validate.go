@@ -340,7 +340,7 @@ func (v *validator) subscription(i int) {
 	if s.OnBody && s.Filter.JSON() == "" {
 		v.bad(field+".OnBody", true, "false without a Filter")
 	}
-	if queue != nil && sameKey(queue.KMSKey, awsSQSKey) {
+	if queue != nil && isAWSKey(queue.KMSKey) {
 		v.bad(fmt.Sprintf("Queues[%d].KMSKey", slices.IndexFunc(v.t.Queues, func(q Queue) bool { return q.Name == s.Queue })), queue.KMSKey,
 			"a key of your own, or none: SNS may not use the one that AWS manages, and %s delivers here", s.Topic)
 	}
@@ -409,7 +409,7 @@ func (v *validator) undelivered(field string, s *Subscription, topicARN arn) {
 		v.bad(field+".Name", d.Name, "a name that is not in Queues: SNS takes no dead-letter queue of another region than the topic's, %s", region)
 	}
 	if other != nil {
-		if sameKey(other.KMSKey, awsSQSKey) {
+		if isAWSKey(other.KMSKey) {
 			v.bad(field+".Name", d.Name, "a queue that is not encrypted with %s, which SNS may not use", awsSQSKey)
 		}
 	} else {
@@ -422,7 +422,7 @@ func (v *validator) undelivered(field string, s *Subscription, topicARN arn) {
 	if isFIFO(d.Name) != isFIFO(nameOf(s.Queue)) {
 		v.bad(field+".Name", d.Name, "a queue of the same kind as the subscribed one, FIFO or standard")
 	}
-	if sameKey(d.KMSKey, awsSQSKey) {
+	if isAWSKey(d.KMSKey) {
 		v.bad(field+".KMSKey", d.KMSKey, "a key of your own, or none: SNS may not use the one that AWS manages")
 	}
 }

@@ -199,7 +199,7 @@ func (v *verifier) suspect(p *probe, have *haveSub) {
 		suspect(false, CausePolicy, "a statement of the queue's policy denies")
 	}
 	switch key := q.attrs[attrKMSKey]; {
-	case sameKey(key, awsSQSKey):
+	case isAWSKey(key):
 		suspect(true, CauseKMS, "the queue is encrypted with %s, which SNS may not use", key)
 	case key != "":
 		suspect(false, CauseKMS, "the queue is encrypted with the key %s: its policy must let %s use kms:GenerateDataKey and kms:Decrypt", key, strings.Join(principals(w.topic, w.queue), " or "))
