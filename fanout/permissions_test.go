@@ -1,6 +1,7 @@
 package fanout_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	snstypes "github.com/aws/aws-sdk-go-v2/service/sns/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/holdfast-go/holdfast"
 	"github.com/holdfast-go/holdfast/consumer"
@@ -363,5 +365,38 @@ func TestPermissionsForKeys(t *testing.T) {
 	topology.Account = ""
 	if _, err := fanout.PlanPermissions(topology, fanout.Config{}); err == nil {
 		t.Error("a topology that is not valid gets permissions")
+	}
+}
+
+// TestPermissionsToVerifyForKeys has keys on a topic, on queues, and on what is not
+// delivered, which is in another region.
+func TestPermissionsToVerifyForKeys(t *testing.T) {
+	t.Parallel()
+	topology := shop()
+	topology.Topics[0].KMSKey, topology.Queues[0].KMSKey, topology.Queues[1].KMSKey = "alias/topics", "1234", "alias/queues"
+	topology.Subscriptions = append(topology.Subscriptions, fanout.Subscription{Topic: elsewhere, Queue: "audit", DLQ: fanout.Undelivered{KMSKey: "5678"}})
+	text, err := fanout.VerifyPermissions(topology)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, s := range read(t, text).Statement {
+		if s.Condition != nil {
+			var condition bytes.Buffer
+			if err := json.Compact(&condition, s.Condition); err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, fmt.Sprint(s.Sid, s.Action, s.Resource, condition.String()))
+		}
+	}
+	const use = "[kms:Decrypt kms:GenerateDataKey] "
+	want := []string{
+		"UseKeys" + use + `[arn:aws:kms:eu-west-1:000000000000:key/5678]{"StringEquals":{"kms:ViaService":["sqs.eu-west-1.amazonaws.com"]}}`,
+		"UseKeys2" + use + `[arn:aws:kms:us-east-1:000000000000:key/1234]{"StringEquals":{"kms:ViaService":["sqs.us-east-1.amazonaws.com"]}}`,
+		"UseKeysOfAliases" + use + `[arn:aws:kms:us-east-1:000000000000:key/*]{"ForAnyValue:StringEquals":{"kms:ResourceAliases":["alias/topics"]},"StringEquals":{"kms:ViaService":["sns.us-east-1.amazonaws.com"]}}`,
+		"UseKeysOfAliases2" + use + `[arn:aws:kms:us-east-1:000000000000:key/*]{"ForAnyValue:StringEquals":{"kms:ResourceAliases":["alias/queues"]},"StringEquals":{"kms:ViaService":["sqs.us-east-1.amazonaws.com"]}}`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("statements for keys (-want +got):\n%s", diff)
 	}
 }

@@ -356,14 +356,23 @@ func (v *verifier) over(p *probe) {
 }
 
 // VerifyPermissions is the least IAM policy, as JSON, with which Verify works for a
-// topology: that of Plan, publishing, and taking probes from the queues.
+// topology: that of Plan, publishing, and taking probes from the queues. Where keys of KMS
+// encrypt these and the topics, it may use them for SQS and SNS.
 func VerifyPermissions(t Topology) (string, error) {
 	want, err := compileChecked(t, Config{})
 	if err != nil {
 		return "", err
 	}
 	queues, _, from := want.arns()
-	return iamText(append(want.reading(Config{}),
+	var used []keyUse
+	for i := range want.topics {
+		used = append(used, keyUse{want.topics[i].arn, want.topics[i].attrs[attrKMSKey]})
+	}
+	for i := range want.queues {
+		used = append(used, keyUse{want.queues[i].arn, want.queues[i].attrs[attrKMSKey]})
+	}
+	all := append(want.reading(Config{}),
 		allow("Publish", []string{"sns:Publish"}, from),
-		allow("TakeProbes", []string{"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"}, queues))), nil
+		allow("TakeProbes", []string{"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"}, queues))
+	return iamText(append(all, keys(used)...)), nil
 }
