@@ -62,8 +62,14 @@ type probe struct {
 	// copies is on how many queues SNS puts it, of all whose filter it passes; seen
 	// are those that came to light, each once.
 	copies int
-	seen   map[string]bool
+	seen   map[copyOf]bool
 	ended  bool // it has come to an end
+}
+
+// copyOf is a message that is a copy of a probe.
+type copyOf struct {
+	queue arn
+	id    string
 }
 
 type finding struct {
@@ -87,7 +93,7 @@ func (v *verifier) send(ctx context.Context) error {
 		if p.failed != nil {
 			continue
 		}
-		p.value, p.seen = rand.Text(), map[string]bool{}
+		p.value, p.seen = rand.Text(), map[copyOf]bool{}
 		v.by[p.value] = p
 		out = append(out, p)
 	}
@@ -118,14 +124,31 @@ func (v *verifier) passes(p *probe, w *wantSub) bool {
 	return w.topic == p.sub.topic && have != nil && !have.pending() && p.message.Passes(have.attrs[attrFilter], have.attrs[attrScope] == scopeBody)
 }
 
-// reaches tells whether a copy of a probe comes to light on the queue of a subscription, or
-// on what it has for dead letters. What is on a queue elsewhere does not.
-func (v *verifier) reaches(p *probe, w *wantSub) bool {
-	if !w.ownQueue || !v.passes(p, w) {
-		return false
+// reaches tells whether a copy of a probe is delivered by a subscription and comes to light.
+func (v *verifier) reaches(p *probe, w *wantSub) bool { return v.passes(p, w) && v.comesToLight(w) }
+
+// comesToLight tells whether what a subscription delivers is seen: on the queue, or on what
+// that one or the subscription has for dead letters. What is on a queue elsewhere is not.
+func (v *verifier) comesToLight(w *wantSub) bool {
+	q := v.have.queues[w.queue]
+	seen := func(dlq string) bool {
+		a, _ := parseARN(dlq)
+		return v.have.queues[a] != nil && !v.busy[a]
 	}
-	dlq, _ := parseARN(w.dlq)
-	return v.have.queues[w.queue] != nil || v.have.queues[dlq] != nil
+	switch {
+	case !w.ownQueue:
+		return false
+	case q == nil:
+		return seen(w.dlq)
+	}
+	return q.spare() && !v.busy[w.queue] || seen(redriveTarget(q.attrs[attrRedrive]))
+}
+
+// spare tells whether a queue may be read: that takes a receive from nobody who has only
+// few.
+func (q *haveQueue) spare() bool {
+	target, receives := redriveOf(q.attrs[attrRedrive])
+	return q.held() == 0 && (target == "" || receives >= leastReceives)
 }
 
 // publish publishes one probe.
@@ -191,14 +214,13 @@ func (v *verifier) places() []*place {
 			continue
 		}
 		if q := v.have.queues[w.queue]; q != nil {
-			target, receives := redriveOf(q.attrs[attrRedrive])
-			if q.held() == 0 && (target == "" || receives >= leastReceives) {
+			if q.spare() {
 				here := at(w.queue)
 				here.main = append(here.main, w)
 			} else {
 				v.busy[w.queue] = true
 			}
-			if target, ok := parseARN(target); ok {
+			if target, ok := parseARN(redriveTarget(q.attrs[attrRedrive])); ok {
 				there := at(target)
 				there.dead = append(there.dead, w)
 			}
@@ -269,9 +291,7 @@ func (v *verifier) read(ctx, end context.Context, at *place) error {
 		}
 		// Work is left to the workers from the first message on.
 		if met && len(at.main) > 0 || len(strangers) > maxStrangers {
-			v.mu.Lock()
-			v.busy[at.queue] = true
-			v.mu.Unlock()
+			v.giveUp(at.queue)
 			return nil
 		}
 	}
@@ -315,7 +335,7 @@ func (v *verifier) found(at *place, p *probe, m *types.Message) {
 	defer v.mu.Unlock()
 	// A standard queue may deliver a message twice.
 	if at.counted() {
-		p.seen[at.queue.String()+aws.ToString(m.MessageId)] = true
+		p.seen[copyOf{at.queue, aws.ToString(m.MessageId)}] = true
 	}
 	var arrived, refused bool
 	switch {
@@ -338,8 +358,41 @@ func (v *verifier) found(at *place, p *probe, m *types.Message) {
 		}
 		p.certain = len(at.refused) == 1 // else it may have come here by another subscription
 	}
-	// Its own way is known, and none of its copies is left for workers to find.
-	if (!p.arrived.IsZero() || p.certain) && len(p.seen) >= p.copies {
+	v.settle(p)
+}
+
+// giveUp ends the reading of a queue: what comes to light nowhere else is not waited for.
+func (v *verifier) giveUp(queue arn) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	type way struct {
+		p *probe
+		w *wantSub
+	}
+	var awaited []way
+	for _, p := range v.by {
+		for i := range v.probes {
+			if w := v.probes[i].sub; v.reaches(p, w) {
+				awaited = append(awaited, way{p, w})
+			}
+		}
+	}
+	v.busy[queue] = true
+	for _, a := range awaited {
+		met := func(c copyOf) bool { return c.queue == a.w.queue }
+		if !v.comesToLight(a.w) && !slices.ContainsFunc(slices.Collect(maps.Keys(a.p.seen)), met) {
+			a.p.copies--
+		}
+	}
+	for _, p := range v.by {
+		v.settle(p)
+	}
+}
+
+// settle ends a probe whose own way is known, or can no more be, and of which no copy is
+// left for workers to find. Call with mu held.
+func (v *verifier) settle(p *probe) {
+	if (!p.arrived.IsZero() || p.certain || !v.comesToLight(p.sub)) && len(p.seen) >= p.copies {
 		v.over(p)
 	}
 }

@@ -161,6 +161,8 @@ func TestVerifyAmongOthers(t *testing.T) {
 	t.Run("finds a message for a filter with a choice and a rule on one key", verifyChoice)
 	t.Run("sends nothing to a declared queue elsewhere unasked, and does not wait for what it cannot see", verifyQueueElsewhere)
 	t.Run("takes what SNS could not deliver to a queue elsewhere", verifyUndeliveredElsewhere)
+	t.Run("says at once that a queue with messages and without a dead-letter queue shows no probe", verifyUnseen)
+	t.Run("ends when work comes to a queue without a dead-letter queue", verifyUnseenLater)
 }
 
 // sharing has one dead-letter queue for its queue and its subscription.
@@ -361,5 +363,53 @@ func verifyUndeliveredElsewhere(t *testing.T) {
 		if left := lateOf(t, srv); len(left) > 0 {
 			t.Errorf("left on queues: %q", left)
 		}
+	})
+}
+
+func verifyUnseen(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		srv := sqstest.New(t, sqstest.NoSignature())
+		topology := shop()
+		topology.Queues[2].DLQ.Off = true
+		apply(t, srv, topology, fanout.Config{PolicySpread: -1})
+		srv.Queue(t, "audit").Send(t, "work")
+		began := time.Now()
+		r := verify(t, srv, topology, fanout.VerifyConfig{})
+		const why = "the queue holds messages, so it is not read, and without a dead-letter queue that is read a probe cannot be seen"
+		if p := r.Paths[2]; p.Cause != fanout.CauseNotProbed || p.Why != why || !r.Paths[0].Delivered || !r.Paths[1].Delivered {
+			t.Errorf("report:\n%s", r)
+		}
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("it took %v", took)
+		}
+		set(t, srv, "audit", "Policy", "") // what can be seen is worth more
+		if r := verify(t, srv, topology, fanout.VerifyConfig{}); r.Paths[2].Cause != fanout.CausePolicy {
+			t.Errorf("without a policy:\n%s", r)
+		}
+	})
+}
+
+func verifyUnseenLater(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		srv := sqstest.New(t, sqstest.NoSignature())
+		topology := shop()
+		topology.Queues[2].DLQ.Off = true
+		apply(t, srv, topology, fanout.Config{PolicySpread: -1})
+		srv.Delay(sqstest.Deliver, 10*time.Second, sqstest.OnQueue("audit"))
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			time.Sleep(6 * time.Second)
+			srv.Queue(t, "audit").Send(t, "work")
+		})
+		began := time.Now()
+		r := verify(t, srv, topology, fanout.VerifyConfig{})
+		const why = "nothing can be seen that is wrong, nor the probe: the queue holds messages, so it was not read on, and has no dead-letter queue that is read"
+		if p := r.Paths[2]; p.Cause != fanout.CauseUnknown || p.Why != why || !r.Paths[0].Delivered || !r.Paths[1].Delivered {
+			t.Errorf("report:\n%s", r)
+		}
+		if took := time.Since(began); took > 10*time.Second {
+			t.Errorf("it took %v", took)
+		}
+		wg.Wait()
 	})
 }

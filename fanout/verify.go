@@ -104,9 +104,10 @@ func (r *Report) String() string {
 //
 // A queue that is empty is read as well; a message of others that comes meanwhile is
 // given back, and has lost a receive. One that holds messages is not read, because that
-// would cost them receives, nor one whose maxReceiveCount is below 3: there a worker has to meet the probe within the Timeout,
-// and where the queue has no dead-letter queue the probe cannot be seen. Messages of
-// others in dead-letter queues are hidden while Verify reads these, and given back.
+// would cost them receives, nor one whose maxReceiveCount is below 3: there a worker has
+// to meet the probe within the Timeout, and where the queue has no dead-letter queue the
+// probe could not be seen, so that none is sent. Messages of others in dead-letter queues
+// are hidden while Verify reads these, and given back.
 // A probe reaches every subscription of its topic whose filter it passes: Verify waits
 // for all of its copies on queues of the topology, so that none is left for workers to
 // find, and takes the whole Timeout where one does not come. What arrives later is left to
@@ -166,6 +167,9 @@ func (v *verifier) look(w *wantSub) {
 		var ok bool
 		if p.message, ok = filterpolicy.SampleOf(w.filter, w.scope == scopeBody); !ok {
 			p.fails(CauseNotProbed, "no message is known that fits the filter policy")
+		}
+		if !v.comesToLight(w) {
+			p.fails(CauseNotProbed, "the queue "+v.have.queues[w.queue].whyUnread()+", so it is not read, and without a dead-letter queue that is read a probe cannot be seen")
 		}
 		v.foreign(&p)
 		if i := slices.IndexFunc(p.suspects, func(f finding) bool { return f.sure }); p.failed != nil && i >= 0 {
@@ -263,10 +267,20 @@ func (v *verifier) conclude(p *probe) Path {
 		return fails(p.whyRefused())
 	case len(p.suspects) > 0:
 		return fails(p.suspects[0])
+	case !v.comesToLight(p.sub):
+		return fails(finding{cause: CauseUnknown, why: "nothing can be seen that is wrong, nor the probe: the queue holds messages, so it was not read on, and has no dead-letter queue that is read"})
 	case v.busy[p.sub.queue]:
 		return fails(finding{cause: CauseUnknown, why: fmt.Sprintf("nothing can be seen that is wrong, and no worker met the probe within %v: the queue holds messages, or gives them fewer than %d receives, so it was not read", v.cfg.Timeout, leastReceives)})
 	}
 	return fails(finding{cause: CauseUnknown, why: fmt.Sprintf("nothing can be seen that is wrong, and the probe did not arrive within %v", v.cfg.Timeout)})
+}
+
+// whyUnread says why a queue is not read.
+func (q *haveQueue) whyUnread() string {
+	if q.held() > 0 {
+		return "holds messages"
+	}
+	return fmt.Sprintf("gives messages fewer than %d receives", leastReceives)
 }
 
 // whyRefused says why SNS put a probe on the subscription's dead-letter queue: by what
