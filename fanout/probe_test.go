@@ -162,6 +162,7 @@ func TestVerifyAmongOthers(t *testing.T) {
 	t.Run("sends nothing to a declared queue elsewhere unasked, and does not wait for what it cannot see", verifyQueueElsewhere)
 	t.Run("takes what SNS could not deliver to a queue elsewhere", verifyUndeliveredElsewhere)
 	t.Run("says at once that a queue with messages and without a dead-letter queue shows no probe", verifyUnseen)
+	t.Run("says of a dead-letter queue with many messages that it was not read to its end", verifyManyStrangers)
 	t.Run("ends when work comes to a queue without a dead-letter queue", verifyUnseenLater)
 }
 
@@ -403,7 +404,7 @@ func verifyUnseenLater(t *testing.T) {
 		})
 		began := time.Now()
 		r := verify(t, srv, topology, fanout.VerifyConfig{})
-		const why = "nothing can be seen that is wrong, nor the probe: the queue holds messages, so it was not read on, and has no dead-letter queue that is read"
+		const why = "nothing can be seen that is wrong, nor the probe: the queue holds messages, or gives them fewer than 3 receives, so it was not read on, and has no dead-letter queue that is read"
 		if p := r.Paths[2]; p.Cause != fanout.CauseUnknown || p.Why != why || !r.Paths[0].Delivered || !r.Paths[1].Delivered {
 			t.Errorf("report:\n%s", r)
 		}
@@ -411,5 +412,27 @@ func verifyUnseenLater(t *testing.T) {
 			t.Errorf("it took %v", took)
 		}
 		wg.Wait()
+	})
+}
+
+func verifyManyStrangers(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		srv := sqstest.New(t, sqstest.NoSignature())
+		apply(t, srv, small(), fanout.Config{PolicySpread: -1})
+		srv.Queue(t, "billing-orders-undelivered").SendN(t, 120)
+		srv.Fail(sqstest.Deliver, sqstest.Custom("InvalidParameterValue", 400, "odd"), sqstest.OnQueue("billing"))
+		srv.Delay(sqstest.Deliver, 10*time.Second, sqstest.OnQueue("billing"))
+		r := verify(t, srv, small(), fanout.VerifyConfig{})
+		const want = "nothing can be seen that is wrong, and the probe did not arrive within 30s; it may be in the dead-letter queue billing-orders-undelivered, which holds more than 100 other messages and was not read to its end"
+		if p := r.Paths[0]; p.Cause != fanout.CauseUnknown || p.Why != want {
+			t.Errorf("%s", &p)
+		}
+		// The same for the queue's own: a worker keeps the probe from its handler.
+		dead := srv.Queue(t, "billing-dlq")
+		dead.SendN(t, 120)
+		srv.Queue(t, "billing").Send(t, "work")
+		if p := verify(t, srv, small(), fanout.VerifyConfig{}).Paths[0]; !strings.Contains(p.Why, "so it was not read on; it may be in the dead-letter queue billing-dlq, which holds more than 100") {
+			t.Errorf("%s", &p)
+		}
 	})
 }

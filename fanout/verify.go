@@ -1,6 +1,7 @@
 package fanout
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -268,11 +269,27 @@ func (v *verifier) conclude(p *probe) Path {
 	case len(p.suspects) > 0:
 		return fails(p.suspects[0])
 	case !v.comesToLight(p.sub):
-		return fails(finding{cause: CauseUnknown, why: "nothing can be seen that is wrong, nor the probe: the queue holds messages, so it was not read on, and has no dead-letter queue that is read"})
+		return fails(finding{cause: CauseUnknown, why: fmt.Sprintf("nothing can be seen that is wrong, nor the probe: the queue holds messages, or gives them fewer than %d receives, so it was not read on%s",
+			leastReceives, cmp.Or(v.unfinished(p.sub), ", and has no dead-letter queue that is read"))})
 	case v.busy[p.sub.queue]:
-		return fails(finding{cause: CauseUnknown, why: fmt.Sprintf("nothing can be seen that is wrong, and no worker met the probe within %v: the queue holds messages, or gives them fewer than %d receives, so it was not read", v.cfg.Timeout, leastReceives)})
+		return fails(finding{cause: CauseUnknown, why: fmt.Sprintf("nothing can be seen that is wrong, and no worker met the probe within %v: the queue holds messages, or gives them fewer than %d receives, so it was not read%s", v.cfg.Timeout, leastReceives, v.unfinished(p.sub))})
 	}
-	return fails(finding{cause: CauseUnknown, why: fmt.Sprintf("nothing can be seen that is wrong, and the probe did not arrive within %v", v.cfg.Timeout)})
+	return fails(finding{cause: CauseUnknown, why: fmt.Sprintf("nothing can be seen that is wrong, and the probe did not arrive within %v%s", v.cfg.Timeout, v.unfinished(p.sub))})
+}
+
+// unfinished says which dead-letter queues, where a probe may be, were not read to the end.
+func (v *verifier) unfinished(w *wantSub) (text string) {
+	dead := []string{w.dlq}
+	if q := v.have.queues[w.queue]; q != nil {
+		dead = append(dead, redriveTarget(q.attrs[attrRedrive]))
+	}
+	slices.Sort(dead)
+	for _, name := range slices.Compact(dead) {
+		if a, ok := parseARN(name); ok && v.busy[a] {
+			text += fmt.Sprintf("; it may be in the dead-letter queue %s, which holds more than %d other messages and was not read to its end", a.name, maxStrangers)
+		}
+	}
+	return text
 }
 
 // whyUnread says why a queue is not read.
