@@ -70,6 +70,7 @@ const (
 	attrLastModified   = "LastModifiedTimestamp"
 	pendingARN         = "PendingConfirmation" // as ListSubscriptionsByTopic has it
 	attrMaxMessageSize = "MaximumMessageSize"
+	attrDelay          = "DelaySeconds"
 )
 
 // compile makes the desired state of a topology that is valid and has its
@@ -165,7 +166,7 @@ func (t Topology) newQueue(q Queue, forDead bool) wantQueue {
 	w.attrs = map[string]string{
 		"VisibilityTimeout": inSeconds(cmp.Or(q.Visibility, 30*time.Second)),
 		attrRetention:       inSeconds(q.Retention),
-		"DelaySeconds":      inSeconds(q.Delay),
+		attrDelay:           inSeconds(q.Delay),
 		attrKMSKey:          q.KMSKey,
 		attrSSE:             strconv.FormatBool(q.KMSKey == ""),
 	}

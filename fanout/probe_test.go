@@ -163,6 +163,7 @@ func TestVerifyAmongOthers(t *testing.T) {
 	t.Run("takes what SNS could not deliver to a queue elsewhere", verifyUndeliveredElsewhere)
 	t.Run("says at once that a queue with messages and without a dead-letter queue shows no probe", verifyUnseen)
 	t.Run("says of a dead-letter queue with many messages that it was not read to its end", verifyManyStrangers)
+	t.Run("waits as long as queues delay what they get", verifyDelayed)
 	t.Run("ends when work comes to a queue without a dead-letter queue", verifyUnseenLater)
 }
 
@@ -433,6 +434,26 @@ func verifyManyStrangers(t *testing.T) {
 		srv.Queue(t, "billing").Send(t, "work")
 		if p := verify(t, srv, small(), fanout.VerifyConfig{}).Paths[0]; !strings.Contains(p.Why, "so it was not read on; it may be in the dead-letter queue billing-dlq, which holds more than 100") {
 			t.Errorf("%s", &p)
+		}
+	})
+}
+
+func verifyDelayed(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		srv := sqstest.New(t, sqstest.NoSignature())
+		topology := shop()
+		topology.Queues[0].Delay = time.Minute
+		apply(t, srv, topology, fanout.Config{PolicySpread: -1})
+		if r := verify(t, srv, topology, fanout.VerifyConfig{}); !r.OK() || r.Paths[0].Took < time.Minute {
+			t.Errorf("report:\n%s", r)
+		}
+		if left := lateOf(t, srv); len(left) > 0 {
+			t.Errorf("left on queues: %q", left)
+		}
+		// Somebody set it to the most there can be.
+		set(t, srv, "billing", "DelaySeconds", "900")
+		if r := verify(t, srv, topology, fanout.VerifyConfig{}); !r.OK() || r.Paths[0].Took < 15*time.Minute {
+			t.Errorf("report:\n%s", r)
 		}
 	})
 }

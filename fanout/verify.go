@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,7 +17,8 @@ import (
 
 // VerifyConfig says how Verify works. Every field's zero value means its default.
 type VerifyConfig struct {
-	// Timeout is how long a probe may be under way, 1 s to 15 min. Default: 30s.
+	// Timeout is how long a probe may be under way, 1 s to 15 min, beside the longest Delay
+	// of a subscribed queue and its dead-letter queue. Default: 30s.
 	Timeout time.Duration
 	// Foreign publishes probes also to topics that have subscriptions which the
 	// topology does not declare, or declares with a queue elsewhere that lets the probe
@@ -132,6 +134,7 @@ func Verify(ctx context.Context, c Clients, t Topology, cfg VerifyConfig) (*Repo
 	if err != nil {
 		return nil, err
 	}
+	cfg.Timeout += have.delay(e.want)
 	v := &verifier{e: e, have: have, cfg: cfg, by: map[string]*probe{}}
 	for i := range e.want.subs {
 		v.look(&e.want.subs[i])
@@ -146,6 +149,32 @@ func Verify(ctx context.Context, c Clients, t Topology, cfg VerifyConfig) (*Repo
 		r.Paths = append(r.Paths, v.conclude(&v.probes[i]))
 	}
 	return r, nil
+}
+
+// delay is for how long queues hold back a probe at most, by what they are set to now.
+func (o *observed) delay(want *desired) (longest time.Duration) {
+	of := func(text string) (*haveQueue, time.Duration) {
+		a, _ := parseARN(text)
+		q := o.queues[a]
+		if q == nil {
+			return nil, 0
+		}
+		seconds, err := strconv.Atoi(q.attrs[attrDelay])
+		if err != nil {
+			return q, 0
+		}
+		return q, time.Duration(seconds) * time.Second
+	}
+	for i := range want.subs {
+		q, first := of(want.subs[i].queue.String())
+		if q != nil {
+			_, dead := of(redriveTarget(q.attrs[attrRedrive]))
+			first += dead
+		}
+		_, refused := of(want.subs[i].dlq)
+		longest = max(longest, first, refused)
+	}
+	return longest
 }
 
 // look finds what is wrong with a path without a probe.
