@@ -233,7 +233,8 @@ func (v *verifier) places() []*place {
 	return slices.Collect(maps.Values(all))
 }
 
-// collect looks for the probes until all have come to an end, or the time is over.
+// collect looks for the probes until all have come to an end, the time is over, or one place
+// cannot be read: without that one there is nothing to report.
 func (v *verifier) collect(ctx context.Context) error {
 	end, cancel := context.WithTimeout(ctx, v.cfg.Timeout)
 	defer cancel()
@@ -244,7 +245,13 @@ func (v *verifier) collect(ctx context.Context) error {
 		case <-end.Done():
 		}
 	}()
-	err := each(v.places(), func(p *place) error { return v.read(ctx, end, p) })
+	err := each(v.places(), func(p *place) error {
+		err := v.read(ctx, end, p)
+		if err != nil {
+			cancel()
+		}
+		return err
+	})
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

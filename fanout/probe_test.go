@@ -157,6 +157,7 @@ func TestVerifyAmongOthers(t *testing.T) {
 	t.Run("does not take a copy for delivered where a subscribed queue is the dead-letter queue of another", verifySubscribedDLQ)
 	t.Run("costs no message of workers the only receive it has", verifySparesReceives)
 	t.Run("takes the probes that it sent where it may not send another", verifyUnsent)
+	t.Run("ends at once where one queue may not be read", verifyUnreadable)
 	t.Run("does not blame a policy that denies those without TLS alone", verifyDeniesPlain)
 	t.Run("finds a message for a filter with a choice and a rule on one key", verifyChoice)
 	t.Run("sends nothing to a declared queue elsewhere unasked, and does not wait for what it cannot see", verifyQueueElsewhere)
@@ -280,6 +281,23 @@ func verifyUnsent(t *testing.T) {
 		}
 		if left := lateOf(t, srv); len(left) > 0 {
 			t.Errorf("left on queues: %q", left)
+		}
+	})
+}
+
+func verifyUnreadable(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		srv := sqstest.New(t, sqstest.NoSignature())
+		apply(t, srv, shop(), fanout.Config{PolicySpread: -1})
+		srv.Fail("ReceiveMessage", sqstest.AccessDenied, sqstest.OnQueue("audit-dlq"))
+		srv.Delay(sqstest.Deliver, time.Hour)
+		began := time.Now()
+		_, err := fanout.Verify(t.Context(), clientsOf(srv), shop(), fanout.VerifyConfig{})
+		if denied := (*fanout.AccessError)(nil); !errors.As(err, &denied) || denied.Action != "sqs:ReceiveMessage" {
+			t.Errorf("error %v, want an AccessError for sqs:ReceiveMessage", err)
+		}
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("it took %v", took)
 		}
 	})
 }

@@ -116,7 +116,8 @@ func (r *Report) String() string {
 // find, and takes the whole Timeout where one does not come. What arrives later is left to
 // the workers.
 //
-// The error is for what kept it from looking: that of Validate, *AccessError, ctx's.
+// The error is for what kept it from looking: that of Validate, *AccessError, ctx's. It
+// then ends at once, and probes under way are left to the workers.
 // Run it after Apply, or when messages are missing; not more than one at a time.
 func Verify(ctx context.Context, c Clients, t Topology, cfg VerifyConfig) (*Report, error) {
 	if cfg.Timeout == 0 {
