@@ -92,7 +92,7 @@ func declaredChecks(t *testing.T) {
 		`fanout: Queues[0].KMSKey is "alias/aws/sqs"; it must be a key of your own, or none: SNS may not use the one that AWS manages, and orders delivers here`,
 		`fanout: Subscriptions[1].DLQ.Name is "shipping"; it must be another queue than the subscribed one`,
 		`fanout: Subscriptions[3].Queue is "billing-dlq"; it must be the name of one of Queues, or the ARN of a queue elsewhere`,
-		`fanout: Subscriptions[2].DLQ.Name is "billing-dlq"; it must be another name than that of Queues[0].DLQ.Name`,
+		`fanout: Subscriptions[2].DLQ.Name is "billing-dlq"; it must be another name than that of Queues[0].DLQ.Name, which is made with its queue: to share it declare billing-dlq in Queues`,
 	}, got); diff != "" {
 		t.Errorf("problems (-want +got):\n%s", diff)
 	}

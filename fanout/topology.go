@@ -205,7 +205,8 @@ type Undelivered struct {
 	// Default: false.
 	Off bool
 	// Name is that of the queue, made with the subscription in the region of its topic,
-	// or one declared in Queues. Subscriptions to topics of one region may share one.
+	// or one declared in Queues, as it has to be where it is the dead-letter queue of a queue
+	// too. Subscriptions to topics of one region may share one.
 	// Default: queue-topic-undelivered, with the queue's region behind the queue's name
 	// where that is not the topic's, and its account where that is not the topology's, as
 	// in billing-eu-west-1-orders-undelivered.

@@ -427,6 +427,9 @@ func (v *validator) undelivered(field string, s *Subscription, topicARN arn) {
 	}
 }
 
+// madeWithQueue begins what is said of a dead-letter queue that is made with its queue.
+const madeWithQueue = "dead letters "
+
 // names finds two topics or two queues under one name. Dead-letter queues may be
 // shared where they are declared alike.
 func (v *validator) names() {
@@ -444,7 +447,11 @@ func (v *validator) names() {
 		name := at.name
 		first, taken := queues[at]
 		if taken && first.says != says {
-			v.bad(field, name, "another name than that of %s", first.field)
+			remedy := ""
+			if strings.HasPrefix(first.says, madeWithQueue) && !strings.HasPrefix(says, madeWithQueue) {
+				remedy = ", which is made with its queue: to share it declare " + name + " in Queues"
+			}
+			v.bad(field, name, "another name than that of %s%s", first.field, remedy)
 		}
 		if !taken {
 			queues[at] = use{field, says}
@@ -456,7 +463,7 @@ func (v *validator) names() {
 	for i := range v.t.Queues {
 		q := &v.t.Queues[i]
 		if !q.DLQ.Off && v.t.queue(q.DLQ.Name) == nil {
-			take(v.t.at("sqs", q.DLQ.Name), fmt.Sprintf("Queues[%d].DLQ.Name", i), fmt.Sprint("dead letters ", q.DLQ.Retention, q.KMSKey, q.KMSReuse, q.Tags))
+			take(v.t.at("sqs", q.DLQ.Name), fmt.Sprintf("Queues[%d].DLQ.Name", i), fmt.Sprint(madeWithQueue, q.DLQ.Retention, q.KMSKey, q.KMSReuse, q.Tags))
 		}
 	}
 	for i := range v.t.Subscriptions {

@@ -170,7 +170,11 @@ func TestValidationSaysFieldValueAndBound(t *testing.T) {
 		"two dead-letter queues of one name": {func(t *top) { t.Queues[0].DLQ.Name = "shipping-dlq"; t.Queues[0].DLQ.Retention = 10 * 24 * time.Hour },
 			[]string{`Queues[1].DLQ.Name is "shipping-dlq"; it must be another name than that of Queues[0].DLQ.Name`}},
 		"dead letters and undelivered under one name": {func(t *top) { t.Subscriptions[0].DLQ.Name = "audit-dlq" },
-			[]string{`Subscriptions[0].DLQ.Name is "audit-dlq"; it must be another name than that of Queues[2].DLQ.Name`}},
+			[]string{`Subscriptions[0].DLQ.Name is "audit-dlq"; it must be another name than that of Queues[2].DLQ.Name, which is made with its queue: to share it declare audit-dlq in Queues`}},
+		"undelivered with the dead letters of a queue, declared": {both(sub(func(s *fanout.Subscription) { s.DLQ.Name = "audit-dlq" }),
+			func(t *top) {
+				t.Queues = append(t.Queues, fanout.Queue{Name: "audit-dlq", DLQ: fanout.DeadLetter{Off: true}})
+			}), nil},
 		"shared dead-letter queue": {func(t *top) { t.Queues[0].DLQ.Name = "shipping-dlq" }, nil},
 
 		"topic not declared": {sub(func(s *fanout.Subscription) { s.Topic = "none"; s.DLQ.Off = true }),
