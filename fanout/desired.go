@@ -23,6 +23,7 @@ type desired struct {
 	topics []wantTopic
 	queues []wantQueue
 	subs   []wantSub
+	letIn  map[[2]arn]int // topics and queues of subscriptions that others make, with the index
 	used   map[arn]string // topics and queues of others that subscriptions are about, with the field
 }
 
@@ -76,7 +77,7 @@ const (
 // compile makes the desired state of a topology that is valid and has its
 // defaults.
 func compile(t Topology) *desired {
-	d := &desired{used: map[arn]string{}}
+	d := &desired{letIn: map[[2]arn]int{}, used: map[arn]string{}}
 	for i := range t.Topics {
 		d.topics = append(d.topics, t.wantTopic(&t.Topics[i]))
 	}
@@ -256,6 +257,7 @@ func (d *desired) subscribe(t *Topology, i int) {
 		}
 	}
 	if s.LetIn {
+		d.letIn[[2]arn{w.topic, w.queue}] = i
 		d.permit(w.topic, d.queue(w.queue))
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -302,6 +303,18 @@ func (e *engine) readPruned(ctx context.Context, topic arn, subscription string,
 	})
 	if missing(err) {
 		return nil
+	}
+	if denied := (*AccessError)(nil); errors.As(err, &denied) {
+		// What another account made only that one may read.
+		var let []int
+		for at, i := range e.want.letIn {
+			if at[0] == topic {
+				let = append(let, i)
+			}
+		}
+		if len(let) > 0 {
+			err = errors.Join(&ConfigError{"Config.Prune", subscription, fmt.Sprintf("something that the topology does not use: it may be Subscriptions[%d], which is let in", slices.Min(let))}, err)
+		}
 	}
 	return err
 }

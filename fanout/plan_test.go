@@ -15,6 +15,8 @@ import (
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/holdfast-go/holdfast"
+	"github.com/holdfast-go/holdfast/consumer"
 	"github.com/holdfast-go/holdfast/fanout"
 	"github.com/holdfast-go/holdfast/sqstest"
 )
@@ -396,6 +398,7 @@ func TestPrune(t *testing.T) {
 	t.Run("leaves a queue with messages, until it is told twice", pruneHeld)
 	t.Run("leaves a queue that gets a message after it was looked at", pruneHeldSince)
 	t.Run("does not end a subscription that is declared", pruneDeclared)
+	t.Run("does not end a subscription that the owner of a topic made and LetIn lets in", pruneLetIn)
 	t.Run("ends subscriptions before statements, and these before queues", pruneOrder)
 }
 
@@ -495,6 +498,42 @@ func pruneDeclared(t *testing.T) {
 		if want := `fanout: Config.Prune is "` + sub + `"; it must be something that the topology does not declare`; err == nil || err.Error() != want {
 			t.Errorf("%v, want %s", err, want)
 		}
+	})
+}
+
+func pruneLetIn(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		srv := sqstest.New(t, sqstest.NoSignature())
+		apply(t, srv, withTheirs(), fanout.Config{PolicySpread: -1})
+		n := theirs(t, srv, srv.Queue(t, "billing"))
+		refused := func(is string) {
+			t.Helper()
+			out, err := n.ListSubscriptionsByTopic(t.Context(), &sns.ListSubscriptionsByTopicInput{TopicArn: aws.String(theirsARN)})
+			if err != nil || len(out.Subscriptions) != 1 {
+				t.Fatalf("%v, %+v", err, out)
+			}
+			sub := *out.Subscriptions[0].SubscriptionArn
+			_, err = fanout.Plan(t.Context(), clientsOf(srv), withTheirs(), fanout.Config{Prune: []string{sub}})
+			want := `fanout: Config.Prune is "` + sub + `"; it must be something that the topology does not use: it ` + is + ` Subscriptions[1], which is let in`
+			if err == nil || strings.Split(err.Error(), "\n")[0] != want {
+				t.Errorf("%v, want %s", err, want)
+			}
+		}
+		consume(t, srv, time.Minute, consumer.Config{Middleware: []holdfast.Middleware{fanout.Confirm(srv.SNS(), theirsARN)}})
+		refused("may be") // only its owner may read it
+		out, err := n.ListSubscriptionsByTopic(t.Context(), &sns.ListSubscriptionsByTopicInput{TopicArn: aws.String(theirsARN)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, gone := n.Unsubscribe(t.Context(), &sns.UnsubscribeInput{SubscriptionArn: out.Subscriptions[0].SubscriptionArn})
+		_, set := n.AddPermission(t.Context(), &sns.AddPermissionInput{
+			TopicArn: aws.String(theirsARN), Label: aws.String("x"), AWSAccountId: []string{sqstest.Account}, ActionName: []string{"Subscribe"},
+		})
+		_, made := srv.SNS().Subscribe(t.Context(), &sns.SubscribeInput{TopicArn: aws.String(theirsARN), Protocol: aws.String("sqs"), Endpoint: aws.String(billingARN)})
+		if err := errors.Join(gone, set, made); err != nil {
+			t.Fatal(err)
+		}
+		refused("is")
 	})
 }
 

@@ -136,8 +136,13 @@ func (d *differ) pruneSubscription(c Change, topic arn, entry string) error {
 	if !there {
 		return nil
 	}
-	if q, ok := parseARN(endpoint); ok && slices.ContainsFunc(d.e.want.subs, func(w wantSub) bool { return w.topic == topic && w.queue == q }) {
-		return &ConfigError{"Config.Prune", entry, "something that the topology does not declare"}
+	if q, ok := parseARN(endpoint); ok {
+		if slices.ContainsFunc(d.e.want.subs, func(w wantSub) bool { return w.topic == topic && w.queue == q }) {
+			return &ConfigError{"Config.Prune", entry, "something that the topology does not declare"}
+		}
+		if i, used := d.e.want.letIn[[2]arn{topic, q}]; used {
+			return &ConfigError{"Config.Prune", entry, fmt.Sprintf("something that the topology does not use: it is Subscriptions[%d], which is let in", i)}
+		}
 	}
 	c.Name = topic.name + " -> " + endpoint
 	c.Resource = "subscription"
