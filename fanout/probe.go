@@ -348,12 +348,13 @@ func (v *verifier) found(at *place, p *probe, m *types.Message) {
 	switch {
 	case from != arn{}:
 		arrived = from == p.sub.queue
-	case slices.Contains(at.main, p.sub):
+	case p.sub.queue == at.queue:
 		arrived = true
 	case slices.Contains(at.refused, p.sub):
 		refused = true
 	default: // SNS put it here by another subscription, or SQS moved it and does not say so
-		arrived = slices.Contains(at.dead, p.sub) && len(at.dead) == 1 && len(at.refused)+len(at.main) == 0
+		subscribed := slices.ContainsFunc(v.probes, func(o probe) bool { return o.sub.queue == at.queue })
+		arrived = slices.Contains(at.dead, p.sub) && len(at.dead) == 1 && len(at.refused) == 0 && !subscribed
 	}
 	switch {
 	case arrived && p.arrived.IsZero():

@@ -155,6 +155,7 @@ func TestVerifyAmongOthers(t *testing.T) {
 	t.Run("does not take what SNS could not deliver for delivered where queue and subscription share a dead-letter queue", verifySharedWithSNS)
 	t.Run("takes what SQS moved after too many receives for delivered, also where queue and subscription share a dead-letter queue", verifyMovedBySQS)
 	t.Run("does not take a copy for delivered where a subscribed queue is the dead-letter queue of another", verifySubscribedDLQ)
+	t.Run("nor where that one holds messages", verifyBusyDLQ)
 	t.Run("costs no message of workers the only receive it has", verifySparesReceives)
 	t.Run("takes the probes that it sent where it may not send another", verifyUnsent)
 	t.Run("ends at once where one queue may not be read", verifyUnreadable)
@@ -472,6 +473,21 @@ func verifyDelayed(t *testing.T) {
 		set(t, srv, "billing", "DelaySeconds", "900")
 		if r := verify(t, srv, topology, fanout.VerifyConfig{}); !r.OK() || r.Paths[0].Took < 15*time.Minute {
 			t.Errorf("report:\n%s", r)
+		}
+	})
+}
+
+func verifyBusyDLQ(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		srv := sqstest.New(t, sqstest.NoSignature())
+		topology := shop()
+		topology.Queues[2].Retention = 14 * 24 * time.Hour
+		topology.Queues[0].DLQ.Name, topology.Queues[0].DLQ.MaxReceives = "audit", 1
+		apply(t, srv, topology, fanout.Config{PolicySpread: -1})
+		srv.Queue(t, "audit").Send(t, "work")
+		r := verify(t, srv, topology, fanout.VerifyConfig{})
+		if p := r.Paths[0]; p.Delivered || p.Cause != fanout.CauseUnknown {
+			t.Errorf("%s", &p)
 		}
 	})
 }
