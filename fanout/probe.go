@@ -43,7 +43,8 @@ type verifier struct {
 	mu      sync.Mutex        // guards what follows, and what is known of probes
 	by      map[string]*probe // those under way, by their value
 	open    int               // how many of them have not come to an end
-	busy    map[arn]bool      // queues that were not read to the end
+	busy    map[arn]bool      // queues whose work is left to workers
+	gaveUp  map[arn]bool      // queues that were not read to the end
 	settled chan struct{}     // closed when none is open
 }
 
@@ -86,7 +87,7 @@ func (p *probe) fails(cause Cause, why string) {
 
 // send publishes the probes. Where one cannot be published the others are on their way.
 func (v *verifier) send(ctx context.Context) error {
-	v.busy, v.settled = map[arn]bool{}, make(chan struct{})
+	v.busy, v.gaveUp, v.settled = map[arn]bool{}, map[arn]bool{}, make(chan struct{})
 	var out []*probe
 	for i := range v.probes {
 		p := &v.probes[i]
@@ -133,7 +134,7 @@ func (v *verifier) comesToLight(w *wantSub) bool {
 	q := v.have.queues[w.queue]
 	seen := func(dlq string) bool {
 		a, _ := parseARN(dlq)
-		return v.have.queues[a] != nil && !v.busy[a]
+		return v.have.queues[a] != nil && !v.gaveUp[a]
 	}
 	switch {
 	case !w.ownQueue:
@@ -141,7 +142,7 @@ func (v *verifier) comesToLight(w *wantSub) bool {
 	case q == nil:
 		return seen(w.dlq)
 	}
-	return q.spare() && !v.busy[w.queue] || seen(redriveTarget(q.attrs[attrRedrive]))
+	return q.spare() && !v.gaveUp[w.queue] || seen(redriveTarget(q.attrs[attrRedrive]))
 }
 
 // spare tells whether a queue may be read: that takes a receive from nobody who has only
@@ -385,7 +386,7 @@ func (v *verifier) giveUp(queue arn) {
 			}
 		}
 	}
-	v.busy[queue] = true
+	v.busy[queue], v.gaveUp[queue] = true, true
 	for _, a := range awaited {
 		met := func(c copyOf) bool { return c.queue == a.w.queue }
 		if !v.comesToLight(a.w) && !slices.ContainsFunc(slices.Collect(maps.Keys(a.p.seen)), met) {

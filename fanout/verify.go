@@ -116,8 +116,8 @@ func (r *Report) String() string {
 // find, and takes the whole Timeout where one does not come. What arrives later is left to
 // the workers.
 //
-// The error is for what kept it from looking: that of Validate, *AccessError, ctx's. It
-// then ends at once, and probes under way are left to the workers.
+// The error is for what kept it from looking: that of Validate, *AccessError, ctx's. Where
+// a queue may not be read it ends at once, and probes under way are left to the workers.
 // Run it after Apply, or when messages are missing; not more than one at a time.
 func Verify(ctx context.Context, c Clients, t Topology, cfg VerifyConfig) (*Report, error) {
 	if cfg.Timeout == 0 {
@@ -308,18 +308,19 @@ func (v *verifier) conclude(p *probe) Path {
 }
 
 // unfinished says which dead-letter queues, where a probe may be, were not read to the end.
-func (v *verifier) unfinished(w *wantSub) (text string) {
+func (v *verifier) unfinished(w *wantSub) string {
 	dead := []string{w.dlq}
 	if q := v.have.queues[w.queue]; q != nil {
 		dead = append(dead, redriveTarget(q.attrs[attrRedrive]))
 	}
 	slices.Sort(dead)
+	var b strings.Builder
 	for _, name := range slices.Compact(dead) {
-		if a, ok := parseARN(name); ok && v.busy[a] {
-			text += fmt.Sprintf("; it may be in the dead-letter queue %s, which holds more than %d other messages and was not read to its end", a.name, maxStrangers)
+		if a, ok := parseARN(name); ok && v.gaveUp[a] {
+			fmt.Fprintf(&b, "; it may be in the dead-letter queue %s, which has so many messages of others that it was not read to its end", a.name)
 		}
 	}
-	return text
+	return b.String()
 }
 
 // whyUnread says why a queue is not read.
