@@ -74,7 +74,7 @@ func (d *dispatcher) arrived(asked int, hs []*hold, at time.Time) {
 	d.polls--
 	for _, newer := range hs {
 		h := d.held[newer.id]
-		if h != nil && h.changing() {
+		if h != nil && h.changing() && !h.settleSoon {
 			// Its change of visibility took effect, though the reply is not here
 			// yet, or its visibility ended over it: this is the next delivery.
 			d.forget(h)
@@ -144,7 +144,10 @@ func (d *dispatcher) redelivered(h, newer *hold, at time.Time) func() {
 	h.receives = newer.receives
 	revived := h.lost != nil
 	h.lost = nil
-	if !h.dropped {
+	switch {
+	case h.settleSoon:
+		d.c.settler.await(h)
+	case !h.dropped:
 		d.beat.begin(h, at)
 	}
 	if !revived {

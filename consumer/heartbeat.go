@@ -83,8 +83,8 @@ func (b *heartbeat) run(ctx context.Context) {
 
 const lateExtension = "its visibility could not be extended in time"
 
-// due takes off the list what to act on now: batches to extend and holds that
-// have ended. The last batch is filled up with what would be due soon.
+// due takes off the list what to act on now: batches to extend, and holds that
+// have ended or whose change can wait for extensions no longer. The last batch is filled up with what would be due soon.
 func (b *heartbeat) due(now time.Time) (batches [][]*hold, lost []func(), next time.Time) {
 	b.d.mu.Lock()
 	defer b.d.mu.Unlock()
@@ -107,6 +107,10 @@ func (b *heartbeat) due(now time.Time) (batches [][]*hold, lost []func(), next t
 		}
 		h := e.Item
 		b.unlist(h)
+		if h.settleSoon {
+			lost = append(lost, b.c.settler.waited(h))
+			continue
+		}
 		if !now.Before(h.deadline.Add(-b.margin)) {
 			lost = append(lost, b.lose(h, &lostError{why: lateExtension}))
 			continue
@@ -144,11 +148,14 @@ func (b *heartbeat) due(now time.Time) (batches [][]*hold, lost []func(), next t
 	return batches, lost, b.armed
 }
 
-// overdue ends those holds that are over by now. Call with mu held.
+// overdue is due but for extensions. Call with mu held.
 func (b *heartbeat) overdue(now time.Time) (lost []func()) {
 	for _, h := range b.agenda.Due(now) {
-		// One that is changing was given back with one before it in its group.
-		if !now.Before(h.deadline.Add(-b.margin)) && !h.changing() {
+		switch {
+		case h.settleSoon:
+			lost = append(lost, b.c.settler.waited(h))
+		case h.changing(): // given back with one before it in its group
+		case !now.Before(h.deadline.Add(-b.margin)):
 			lost = append(lost, b.lose(h, &lostError{why: lateExtension}))
 		}
 	}
@@ -216,18 +223,17 @@ func nothing() {}
 func (b *heartbeat) extended(h *hold, handle string, sent, deadline time.Time, err error) func() {
 	now := time.Now()
 	h.extending--
-	if h.settleSoon && h.extending == 0 {
-		h.settleSoon = false
-		return func() { b.c.settler.changes.Add(h) }
+	if h.lost == nil && err == nil && deadline.After(h.deadline) {
+		h.deadline = deadline
 	}
-	if h.settleSoon || h.state == gone || h.dropped || h.lost != nil {
+	if h.settleSoon && h.extending == 0 {
+		return b.c.settler.waited(h)
+	}
+	if h.changing() || h.state == gone || h.dropped || h.lost != nil {
 		return nothing
 	}
 	if err == nil {
 		h.retries = 0
-		if deadline.After(h.deadline) {
-			h.deadline = deadline
-		}
 		// Half of the hold counts from the request: half of what an answer that came late
 		// leaves could be later than the end of a claim, which comes before the hold's.
 		b.schedule(h, sent.Add(h.deadline.Sub(sent)/2))

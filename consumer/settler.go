@@ -2,11 +2,13 @@ package consumer
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
 	"github.com/holdfast-go/holdfast"
 	"github.com/holdfast-go/holdfast/consumer/internal/wire"
+	"github.com/holdfast-go/holdfast/internal/agenda"
 	"github.com/holdfast-go/holdfast/internal/batch"
 	"github.com/holdfast-go/holdfast/internal/jitter"
 )
@@ -47,7 +49,8 @@ func newSettler(c *Consumer, fifo bool) *settler {
 		linger, workers = 0, 2
 	}
 	s.deletes = batch.New(batch.Config[*hold]{Size: maxBatch, Linger: linger, Workers: workers, Flush: s.delete})
-	s.changes = batch.New(batch.Config[*hold]{Size: maxBatch, Linger: linger, Workers: 8, Flush: s.change})
+	// A change is to be sent before its hold ends.
+	s.changes = batch.New(batch.Config[*hold]{Size: maxBatch, Linger: min(linger, c.d.beat.margin/2), Workers: 8, Flush: s.change})
 	s.letters = batch.New(batch.Config[*hold]{Size: 1, Workers: 8, Flush: s.deadLetter})
 	return s
 }
@@ -65,7 +68,10 @@ func (s *settler) hurry() {
 	defer s.d.mu.Unlock()
 	s.stopping = true
 	for _, h := range s.d.held {
-		if h.state == settling && h.timer != nil && h.timer.Stop() {
+		switch {
+		case h.settleSoon:
+			s.await(h)
+		case h.state == settling && h.timer != nil && h.timer.Stop():
 			h.timer.Reset(0)
 		}
 	}
@@ -146,16 +152,38 @@ func (s *settler) begin(h *hold) func() {
 	case holdfast.DeadLettered:
 		return func() { s.letters.Add(h) }
 	}
-	// An extension that overtook the change would undo its delay.
 	s.d.beat.unlist(h)
 	after := s.d.giveBack(s.d.behind(h), h.change.err)
 	if h.extending > 0 {
-		h.settleSoon = true
+		s.await(h)
 		return after
 	}
 	return func() {
 		s.changes.Add(h)
 		after()
+	}
+}
+
+// await has the change of h wait for the extensions under way, as one that overtook it
+// would undo its delay. One that hangs is waited for until the hold is about to end, and
+// not for long at the stop: then the delay would be lost for sure. Call with mu held.
+func (s *settler) await(h *hold) {
+	h.settleSoon = true
+	at := h.deadline.Add(-s.d.beat.margin)
+	if s.stopping {
+		at = agenda.Earlier(at, time.Now().Add(s.c.forAcks()/4))
+	}
+	s.d.beat.schedule(h, at)
+	s.d.beat.rearm()
+}
+
+// waited ends that wait, and returns what to do without the lock. Call with mu held.
+func (s *settler) waited(h *hold) func() {
+	h.settleSoon = false
+	s.d.beat.unlist(h)
+	return func() {
+		s.changes.Add(h)
+		s.changes.FlushNow()
 	}
 }
 
@@ -170,7 +198,7 @@ func (d *dispatcher) giveBack(holds []*hold, why error) func() {
 		h.change = settlement{outcome: holdfast.GaveBack, err: why}
 		d.beat.unlist(h)
 		if h.extending > 0 {
-			h.settleSoon = true
+			d.c.settler.await(h)
 			continue
 		}
 		now = append(now, h)
@@ -229,30 +257,33 @@ func (s *settler) delete(hs []*hold) {
 	s.sort(hs, handles, results, err, "sqs:DeleteMessage", s.deletes)
 }
 
+var errTooLate = errors.New("the hold ended before the call was made")
+
 // change sets the visibility of up to ten messages.
 func (s *settler) change(all []*hold) {
+	var over []*hold
 	hs := make([]*hold, 0, len(all))
+	handles := make([]string, 0, len(all))
+	delays := make([]int32, 0, len(all))
+	now := time.Now()
 	s.d.mu.Lock()
 	for _, h := range all {
-		// The next delivery of a message may have ended its hold: a change now
-		// would concern that one.
-		if h.state != gone {
-			hs = append(hs, h)
+		switch {
+		case h.state == gone: // ended by the next delivery, which a change now would concern
+		case h.lost != nil || !now.Before(h.deadline): // somebody else may have the message
+			over = append(over, h)
+		default:
+			hs, handles, delays = append(hs, h), append(handles, h.handle), append(delays, seconds(h.change.delay))
 		}
 	}
 	s.d.mu.Unlock()
+	for _, h := range over {
+		s.refused(h, "sqs:ChangeMessageVisibility", errTooLate)
+	}
 	if len(hs) == 0 {
 		return
 	}
-	handles := make([]string, len(hs))
-	delays := make([]int32, len(hs))
 	results := make([]error, len(hs))
-	s.d.mu.Lock()
-	for i, h := range hs {
-		handles[i] = h.handle
-		delays[i] = seconds(h.change.delay)
-	}
-	s.d.mu.Unlock()
 	err := s.c.settleCall(func(ctx context.Context) error { return s.c.t.Extend(ctx, handles, delays, results) })
 	s.c.stats.changeCalls.Add(1)
 	s.sort(hs, handles, results, err, "sqs:ChangeMessageVisibility", s.changes)
