@@ -2,12 +2,12 @@ package consumer
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"time"
 
 	"github.com/holdfast-go/holdfast"
 	"github.com/holdfast-go/holdfast/consumer/internal/attempts"
+	"github.com/holdfast-go/holdfast/consumer/internal/inflight"
 	"github.com/holdfast-go/holdfast/consumer/internal/wire"
 	"github.com/holdfast-go/holdfast/internal/jitter"
 	"github.com/holdfast-go/holdfast/internal/pace"
@@ -17,11 +17,12 @@ import (
 // per long poll, whatever the concurrency); full receives
 // call for more as long as all are busy, short ones take them back.
 type pollers struct {
-	c    *Consumer
-	d    *dispatcher
-	turn chan struct{} // held by the one poller that waits for budget
-	lost attempts.Lost // failed receives of a FIFO queue, to be repeated by whoever is next
-	wg   sync.WaitGroup
+	c     *Consumer
+	d     *dispatcher
+	turn  chan struct{} // held by the one poller that waits for budget
+	limit *inflight.Watch
+	lost  attempts.Lost // failed receives of a FIFO queue, to be repeated by whoever is next
+	wg    sync.WaitGroup
 
 	mu      sync.Mutex // guards all below
 	active  int
@@ -29,8 +30,6 @@ type pollers struct {
 	waiting int       // for room, a gate or their turn
 	backing bool      // one waits out the backoff of a failed receive
 	crew    pace.Crew // how many receives at once are of use
-	looked  time.Time
-	atLimit bool // as health is told
 }
 
 func newPollers(c *Consumer) *pollers {
@@ -40,7 +39,11 @@ func newPollers(c *Consumer) *pollers {
 // run polls until ctx ends. Polls then under way go on until cut ends. When it
 // returns, nothing that is given back can be received here.
 func (p *pollers) run(ctx, cut context.Context) {
-	p.looked = time.Now()
+	p.limit = inflight.New(time.Now(), func(ctx context.Context) (visible, inFlight int, err error) {
+		ctx, cancel := context.WithTimeout(ctx, tryTimeout)
+		defer cancel()
+		return p.c.t.Depth(ctx)
+	}, func(err error) { p.c.health.Note(problemInFlight, err) })
 	p.spawn(ctx, cut, 1)
 	<-ctx.Done()
 	p.wg.Wait()
@@ -157,7 +160,7 @@ func (p *pollers) poll(ctx, cut context.Context) {
 			}
 		} else {
 			p.c.stats.polled(len(hs))
-			p.watchLimit(ctx, len(hs), arrived)
+			p.limit.Received(ctx, len(hs), arrived)
 			if p.c.health.Worked(problemReceive) { // it was more than a hiccup
 				p.c.recovered(ctx)
 			}
@@ -214,54 +217,6 @@ func (p *pollers) mayReceive(ctx context.Context) (asked int, probe, ok bool) {
 			return asked, probe, true
 		}
 		p.d.unreserve(asked)
-	}
-}
-
-const (
-	// nearLimit is how many messages in flight count as the limit of SQS, which is
-	// about 120,000 [SQS quotas].
-	nearLimit = 100_000
-	// limitEvery is how often an empty receive is looked into.
-	limitEvery = 5 * time.Minute
-)
-
-// watchLimit looks into an empty long poll now and then: at the limit of messages
-// in flight SQS does not answer a long poll with an error but with nothing.
-func (p *pollers) watchLimit(ctx context.Context, got int, now time.Time) {
-	p.mu.Lock()
-	red := p.atLimit
-	due := got == 0 && (red || now.Sub(p.looked) >= limitEvery)
-	if due {
-		p.looked = now
-	}
-	if red && got > 0 {
-		p.tellLimit(nil)
-	}
-	p.mu.Unlock()
-	if !due {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
-	defer cancel()
-	visible, inFlight, err := p.c.t.Depth(ctx)
-	if err != nil {
-		return // the next empty receive looks again
-	}
-	if visible > 0 && inFlight >= nearLimit {
-		err = fmt.Errorf("%d messages are visible but receives bring none, with %d in flight: SQS hands out no more at its limit of about 120,000; find the consumer that holds them", visible, inFlight)
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.tellLimit(err)
-}
-
-// tellLimit tells health of the limit. Call with mu held: what was told last is what
-// atLimit says.
-func (p *pollers) tellLimit(err error) {
-	if p.atLimit = err != nil; p.atLimit {
-		p.c.health.Set(problemInFlight, err)
-	} else {
-		p.c.health.Clear(problemInFlight)
 	}
 }
 

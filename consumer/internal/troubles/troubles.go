@@ -60,6 +60,15 @@ func (l *Ledger) Enter(state string) {
 // Set notes a problem. One that stands already keeps its beginning.
 func (l *Ledger) Set(name string, err error) { l.put(name, err, false) }
 
+// Note is Set with an error, and Clear without one.
+func (l *Ledger) Note(name string, err error) {
+	if err == nil {
+		l.Clear(name)
+		return
+	}
+	l.Set(name, err)
+}
+
 // Die notes a problem for which one is not live.
 func (l *Ledger) Die(name string, err error) { l.put(name, err, true) }
 
