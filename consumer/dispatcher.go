@@ -69,6 +69,8 @@ func (d *dispatcher) arrived(asked int, hs []*hold, at time.Time) {
 	var dups, over []*hold
 	var notify []func()
 	fresh := hs[:0]
+	deadline, _ := d.holdTimes(at)
+	late := d.beat.over(deadline, time.Now()) // the reply took longer than the holds last
 	d.mu.Lock()
 	d.reserved -= asked
 	d.polls--
@@ -87,6 +89,9 @@ func (d *dispatcher) arrived(asked int, hs []*hold, at time.Time) {
 			continue
 		}
 		d.add(newer, at)
+		if late {
+			d.beat.unlist(newer) // lost below
+		}
 		fresh = append(fresh, newer)
 	}
 	d.beat.rearm()
@@ -107,13 +112,24 @@ func (d *dispatcher) arrived(asked int, hs []*hold, at time.Time) {
 			call(d.c, f, holdfast.ReceivedEvent{Message: &h.msg, Duplicate: true})
 		}
 	}
+	notify = notify[:0]
 	d.mu.Lock()
 	for _, h := range fresh {
+		if late {
+			notify = append(notify, d.beat.lose(h, &lostError{why: lateReply}))
+			continue
+		}
 		d.enqueue(h)
 	}
 	d.dispatch()
 	d.wakePoller()
 	d.mu.Unlock()
+	for _, f := range notify {
+		f()
+	}
+	if len(fresh) > 0 {
+		d.c.tellSlow(late, time.Since(at))
+	}
 }
 
 // add holds a message that arrived at at. Call with mu held.
@@ -237,6 +253,13 @@ func (d *dispatcher) take(now time.Time) *hold {
 	}
 	if !ok {
 		return nil
+	}
+	if d.beat.over(h.deadline, now) {
+		// The heartbeat, which is late, would cancel a run at once.
+		d.c.wg.Go(d.beat.drop(h, &lostError{why: lateExtension}))
+		d.wakePoller()
+		d.tellStop()
+		return d.take(now)
 	}
 	d.move(h, running)
 	h.started, h.canceled = now, time.Time{}

@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"fmt"
 	"net/http"
 	"time"
 
@@ -25,7 +26,7 @@ type Health struct {
 
 // Problem is one thing that is wrong.
 type Problem struct {
-	// Name is one of start, receive, settle, extend, dead-letter,
+	// Name is one of start, receive, slow-receive, settle, extend, dead-letter,
 	// no-dead-letter-queue, gate, abandoned, in-flight-limit, run.
 	Name string
 	// Since is when it began.
@@ -37,6 +38,7 @@ type Problem struct {
 const (
 	problemStart      = "start"
 	problemReceive    = "receive"
+	problemSlow       = "slow-receive"
 	problemSettle     = "settle"
 	problemExtend     = "extend"
 	problemDeadLetter = "dead-letter"
@@ -51,6 +53,7 @@ func newHealth(cfg *Config) *troubles.Ledger {
 	// Another process may have got the message, or no handler be slow enough to extend.
 	retried := cfg.BackoffMax + time.Minute
 	return troubles.New("new", map[string]troubles.Kind{
+		problemSlow:       {Fade: time.Minute},
 		problemSettle:     {Fade: time.Minute},
 		problemExtend:     {Fade: time.Minute},
 		problemDeadLetter: {Fade: retried},
@@ -67,6 +70,17 @@ func (c *Consumer) failed(name, action string, f wire.Fault, err error) int {
 		at = 1
 	}
 	return c.health.Failed(name, at, c.explain(action, f, err))
+}
+
+// tellSlow tells whether a reply took so long that what it brought was lost.
+func (c *Consumer) tellSlow(lost bool, took time.Duration) {
+	if !lost {
+		c.health.Worked(problemSlow)
+		return
+	}
+	err := fmt.Errorf("reading a reply of sqs:ReceiveMessage took %v, longer than a Visibility of %v allows: raise it, or find out why", took, c.cfg.Visibility)
+	c.health.Failed(problemSlow, 3, err)
+	c.log.Warn("all that a receive brought is lost", "queue", c.queueName(), "error", err)
 }
 
 // Health says what is wrong since when. Safe for concurrent use, also before and

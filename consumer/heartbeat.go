@@ -81,7 +81,13 @@ func (b *heartbeat) run(ctx context.Context) {
 	}
 }
 
-const lateExtension = "its visibility could not be extended in time"
+const (
+	lateExtension = "its visibility could not be extended in time"
+	lateReply     = "reading the reply that brought it took longer than its visibility lasts"
+)
+
+// over tells whether a hold that ends at deadline is lost by now.
+func (b *heartbeat) over(deadline, now time.Time) bool { return !now.Before(deadline.Add(-b.margin)) }
 
 // due takes off the list what to act on now: batches to extend, and holds that
 // have ended or whose change can wait for extensions no longer. The last batch is filled up with what would be due soon.
@@ -111,7 +117,7 @@ func (b *heartbeat) due(now time.Time) (batches [][]*hold, lost []func(), next t
 			lost = append(lost, b.c.settler.waited(h))
 			continue
 		}
-		if !now.Before(h.deadline.Add(-b.margin)) {
+		if b.over(h.deadline, now) {
 			lost = append(lost, b.lose(h, &lostError{why: lateExtension}))
 			continue
 		}
@@ -155,7 +161,7 @@ func (b *heartbeat) overdue(now time.Time) (lost []func()) {
 		case h.settleSoon:
 			lost = append(lost, b.c.settler.waited(h))
 		case h.changing(): // given back with one before it in its group
-		case !now.Before(h.deadline.Add(-b.margin)):
+		case b.over(h.deadline, now):
 			lost = append(lost, b.lose(h, &lostError{why: lateExtension}))
 		}
 	}
@@ -295,6 +301,13 @@ func staleHold(err error) *lostError {
 // lock. A handler under a claim of its own goes on, as the claim's owner decides;
 // any other is cancelled. What has not begun is forgotten. Call with mu held.
 func (b *heartbeat) lose(h *hold, why *lostError) func() {
+	after := b.drop(h, why)
+	b.d.goOn()
+	return after
+}
+
+// drop is the first half of lose. Call with mu held.
+func (b *heartbeat) drop(h *hold, why *lostError) func() {
 	if h.state == gone || h.dropped || h.lost != nil {
 		return nothing
 	}
@@ -311,7 +324,7 @@ func (b *heartbeat) lose(h *hold, why *lostError) func() {
 		after = b.d.giveBack(b.d.behind(h), why)
 	}
 	if h.state != settling && h.state != running {
-		b.d.forget(h)
+		b.d.drop(h)
 	}
 	if h.done != nil {
 		close(h.done)
