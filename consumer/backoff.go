@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/holdfast-go/holdfast"
+	"github.com/holdfast-go/holdfast/consumer/internal/gates"
 	"github.com/holdfast-go/holdfast/internal/envelope"
 	"github.com/holdfast-go/holdfast/internal/jitter"
 )
@@ -121,15 +122,9 @@ func (d *dispatcher) judgeFailure(h *hold, err, verb error, now time.Time) settl
 	}
 	if last && waits && delay < room && d.mayPark(h, now) {
 		// Another receive would be one too many, and waiting is not failing.
-		return waitFor(afterDelay(delay), err)
+		return waitFor(gates.After(delay), err)
 	}
 	return settlement{outcome: holdfast.Retried, err: err, delay: max(0, min(delay, h.limit.Sub(now))), cause: cause}
-}
-
-func afterDelay(d time.Duration) <-chan struct{} {
-	c := make(chan struct{})
-	time.AfterFunc(d, func() { close(c) })
-	return c
 }
 
 // waitFor has the message run again here when ready is closed.

@@ -116,7 +116,7 @@ func (d *dispatcher) arrived(asked int, hs []*hold, at time.Time) {
 	d.mu.Lock()
 	for _, h := range fresh {
 		if late {
-			notify = append(notify, d.beat.lose(h, &lostError{why: lateReply}))
+			notify = append(notify, d.beat.lose(h, errLateReply))
 			continue
 		}
 		d.enqueue(h)
@@ -256,7 +256,7 @@ func (d *dispatcher) take(now time.Time) *hold {
 	}
 	if d.beat.over(h.deadline, now) {
 		// The heartbeat, which is late, would cancel a run at once.
-		d.c.wg.Go(d.beat.drop(h, &lostError{why: lateExtension}))
+		d.c.wg.Go(d.beat.drop(h, errLateExtension))
 		d.wakePoller()
 		d.tellStop()
 		return d.take(now)

@@ -70,22 +70,10 @@ func (e *StopError) Error() string {
 	return fmt.Sprintf("consumer: stopped with %d handlers still running and %d messages unsettled; they come back when their visibility ends", e.Handlers, e.Unsettled)
 }
 
-// lostError is why a hold ended before its message was settled.
-type lostError struct {
-	why string
-	err error
-}
-
-func (e *lostError) Error() string {
-	if e.err == nil {
-		return holdfast.ErrLeaseLost.Error() + ": " + e.why
+// leaseLost says why a hold ended before its message was settled.
+func leaseLost(why string, err error) error {
+	if err == nil {
+		return fmt.Errorf("%w: %s", holdfast.ErrLeaseLost, why)
 	}
-	return holdfast.ErrLeaseLost.Error() + ": " + e.why + ": " + e.err.Error()
-}
-
-func (e *lostError) Unwrap() []error {
-	if e.err == nil {
-		return []error{holdfast.ErrLeaseLost}
-	}
-	return []error{holdfast.ErrLeaseLost, e.err}
+	return fmt.Errorf("%w: %s: %w", holdfast.ErrLeaseLost, why, err)
 }

@@ -81,9 +81,9 @@ func (b *heartbeat) run(ctx context.Context) {
 	}
 }
 
-const (
-	lateExtension = "its visibility could not be extended in time"
-	lateReply     = "reading the reply that brought it took longer than its visibility lasts"
+var (
+	errLateExtension = leaseLost("its visibility could not be extended in time", nil)
+	errLateReply     = leaseLost("reading the reply that brought it took longer than its visibility lasts", nil)
 )
 
 // over tells whether a hold that ends at deadline is lost by now.
@@ -118,7 +118,7 @@ func (b *heartbeat) due(now time.Time) (batches [][]*hold, lost []func(), next t
 			continue
 		}
 		if b.over(h.deadline, now) {
-			lost = append(lost, b.lose(h, &lostError{why: lateExtension}))
+			lost = append(lost, b.lose(h, errLateExtension))
 			continue
 		}
 		h.ask = b.extension(h, now)
@@ -162,7 +162,7 @@ func (b *heartbeat) overdue(now time.Time) (lost []func()) {
 			lost = append(lost, b.c.settler.waited(h))
 		case h.changing(): // given back with one before it in its group
 		case b.over(h.deadline, now):
-			lost = append(lost, b.lose(h, &lostError{why: lateExtension}))
+			lost = append(lost, b.lose(h, errLateExtension))
 		}
 	}
 	return lost
@@ -251,7 +251,7 @@ func (b *heartbeat) extended(h *hold, handle string, sent, deadline time.Time, e
 			b.unlist(h)
 			return nothing
 		}
-		return b.lose(h, staleHold(err))
+		return b.lose(h, leaseLost("SQS does not hold the message any more", err))
 	}
 	h.retries++
 	next := now.Add(jitter.Equal(200*time.Millisecond, 2*time.Second, h.retries))
@@ -293,21 +293,17 @@ func (b *heartbeat) startNow(h *hold, extend func()) error {
 	return nil
 }
 
-func staleHold(err error) *lostError {
-	return &lostError{why: "SQS does not hold the message any more", err: err}
-}
-
 // lose ends a hold whose visibility is gone, and returns what to do without the
 // lock. A handler under a claim of its own goes on, as the claim's owner decides;
 // any other is cancelled. What has not begun is forgotten. Call with mu held.
-func (b *heartbeat) lose(h *hold, why *lostError) func() {
+func (b *heartbeat) lose(h *hold, why error) func() {
 	after := b.drop(h, why)
 	b.d.goOn()
 	return after
 }
 
 // drop is the first half of lose. Call with mu held.
-func (b *heartbeat) drop(h *hold, why *lostError) func() {
+func (b *heartbeat) drop(h *hold, why error) func() {
 	if h.state == gone || h.dropped || h.lost != nil {
 		return nothing
 	}

@@ -112,7 +112,7 @@ func (h *hold) Done() <-chan struct{} {
 }
 
 // errSettled is the Err of a hold that ended in order.
-var errSettled = &lostError{why: "the message was settled"}
+var errSettled = leaseLost("the message was settled", nil)
 
 // Err implements holdfast.Lease.
 func (h *hold) Err() error {

@@ -378,7 +378,7 @@ func (s *settler) refused(h *hold, action string, err error) {
 	}
 	lost := h.lost
 	if lost == nil {
-		lost = &lostError{why: action + " was refused", err: err}
+		lost = leaseLost(action+" was refused", err)
 		h.lost = lost
 	}
 	after := s.d.giveBack(s.d.behind(h), lost)

@@ -203,7 +203,7 @@ func (d *dispatcher) abandon(h *hold) func() {
 	d.abandoned++
 	d.beat.unlist(h)
 	if h.lost == nil {
-		h.lost = &lostError{why: "its handler was abandoned"}
+		h.lost = leaseLost("its handler was abandoned", nil)
 	}
 	h.end()
 	delete(d.held, h.id)

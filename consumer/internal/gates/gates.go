@@ -55,7 +55,7 @@ func (g *Gates) shut() (reopened <-chan struct{}, why error) {
 func ask(gate holdfast.Gate) (reopened <-chan struct{}, why error) {
 	defer func() {
 		if v := recover(); v != nil {
-			reopened, why = afterDelay(time.Second), fmt.Errorf("consumer: a gate of the middleware panicked: %v", v)
+			reopened, why = After(time.Second), fmt.Errorf("consumer: a gate of the middleware panicked: %v", v)
 		}
 	}()
 	reopened, why = gate.Closed()
@@ -107,7 +107,8 @@ func (g *Gates) note(closed bool, why error) {
 	g.tell(closed, changed, why)
 }
 
-func afterDelay(d time.Duration) <-chan struct{} {
+// After returns a channel that is closed after d.
+func After(d time.Duration) <-chan struct{} {
 	c := make(chan struct{})
 	time.AfterFunc(d, func() { close(c) })
 	return c
