@@ -27,9 +27,9 @@ type Config struct {
 	Middleware []holdfast.Middleware
 
 	// Concurrency is the most handlers that run at once, 1 to 10,000. Concurrency,
-	// Prefetch and MaxParked are at most 120,000 together: SQS lets about so many
-	// messages of a queue be in flight, those of other consumers included, and then its
-	// receives come back empty.
+	// Prefetch and MaxParked are at most 120,000 together, and on a FIFO queue also 10 x
+	// Concurrency and MaxParked: SQS lets about so many messages of a queue be in flight,
+	// those of other consumers included, and then its receives come back empty.
 	// Default: 50.
 	Concurrency int
 	// Prefetch bounds the messages held beyond those that run: on their way in,
@@ -167,8 +167,9 @@ func setDefault[T comparable](field *T, value T) {
 	}
 }
 
-// validate reports every field out of bounds. It looks at a Config with defaults.
-func (c Config) validate() error {
+// validate reports every field out of bounds, for a FIFO queue or any other. It looks
+// at a Config with defaults.
+func (c Config) validate(fifo bool) error {
 	var errs []error
 	bad := func(field string, value any, bound string) {
 		errs = append(errs, &ConfigError{Field: field, Value: value, Bound: bound})
@@ -195,8 +196,12 @@ func (c Config) validate() error {
 	if c.MaxParked != -1 && (c.MaxParked < 1 || c.MaxParked > 100_000) {
 		bad("MaxParked", c.MaxParked, "1 to 100000, or -1")
 	}
-	if all := c.Concurrency + c.Prefetch + max(0, c.MaxParked); len(errs) == 0 && all > maxInFlight {
-		bad("Concurrency + Prefetch + MaxParked", all, fmt.Sprintf("at most %d, about what SQS lets be in flight", maxInFlight))
+	fields, all := "Concurrency + Prefetch + MaxParked", c.Concurrency+c.Prefetch
+	if fifo && 10*c.Concurrency > all { // see pollers.room
+		fields, all = "10 x Concurrency + MaxParked of a FIFO queue", 10*c.Concurrency
+	}
+	if all += max(0, c.MaxParked); len(errs) == 0 && all > maxInFlight {
+		bad(fields, all, fmt.Sprintf("at most %d, about what SQS lets be in flight: Concurrency is %d, Prefetch %d, MaxParked %d", maxInFlight, c.Concurrency, c.Prefetch, c.MaxParked))
 	}
 	if c.HeldBytes < wire.MaxMessage {
 		bad("HeldBytes", c.HeldBytes, "at least 1048576")

@@ -227,23 +227,34 @@ func crossField(t *testing.T) {
 		name string
 		cfg  consumer.Config
 		want string
+		fifo bool
 	}{
-		{"PollGrace up to StopTimeout", consumer.Config{StopTimeout: time.Minute, PollGrace: time.Minute}, ""},
-		{"PollGrace above StopTimeout", consumer.Config{StopTimeout: 3 * time.Second, PollGrace: 4 * time.Second}, "PollGrace is 4s; it must be 0s to 3s, or -1"},
-		{"BackoffMax as BackoffBase", consumer.Config{BackoffBase: time.Hour, BackoffMax: time.Hour}, ""},
-		{"BackoffMax below BackoffBase", consumer.Config{BackoffBase: time.Hour, BackoffMax: time.Minute}, "BackoffMax is 1m0s; it must be 1h0m0s to 12h0m0s"},
-		{"Concurrency, Prefetch and MaxParked of 120,000 together", consumer.Config{Concurrency: 10_000, Prefetch: 10_000, MaxParked: 100_000}, ""},
-		{"one more of them", consumer.Config{Concurrency: 10_000, Prefetch: 10_001, MaxParked: 100_000}, "Concurrency + Prefetch + MaxParked is 120001; it must be at most 120000, "},
-		{"as many without parking", consumer.Config{Concurrency: 10_000, Prefetch: 100_000, MaxParked: -1}, ""},
-		{"a StopTimeout below the default of PollGrace", consumer.Config{StopTimeout: time.Second}, ""},
-		{"a BackoffBase above the default of BackoffMax", consumer.Config{BackoffBase: time.Hour}, ""},
+		{name: "PollGrace up to StopTimeout", cfg: consumer.Config{StopTimeout: time.Minute, PollGrace: time.Minute}},
+		{name: "PollGrace above StopTimeout", cfg: consumer.Config{StopTimeout: 3 * time.Second, PollGrace: 4 * time.Second}, want: "PollGrace is 4s; it must be 0s to 3s, or -1"},
+		{name: "BackoffMax as BackoffBase", cfg: consumer.Config{BackoffBase: time.Hour, BackoffMax: time.Hour}},
+		{name: "BackoffMax below BackoffBase", cfg: consumer.Config{BackoffBase: time.Hour, BackoffMax: time.Minute}, want: "BackoffMax is 1m0s; it must be 1h0m0s to 12h0m0s"},
+		{name: "Concurrency, Prefetch and MaxParked of 120,000 together", cfg: consumer.Config{Concurrency: 10_000, Prefetch: 10_000, MaxParked: 100_000}},
+		{name: "one more of them", cfg: consumer.Config{Concurrency: 10_000, Prefetch: 10_001, MaxParked: 100_000}, want: "Concurrency + Prefetch + MaxParked is 120001; it must be at most 120000, "},
+		{name: "10 x Concurrency and MaxParked of 120,000 on a FIFO queue", cfg: consumer.Config{Concurrency: 10_000, Prefetch: 10, MaxParked: 20_000}, fifo: true},
+		{name: "one more of them", cfg: consumer.Config{Concurrency: 10_000, Prefetch: 10, MaxParked: 20_001}, fifo: true, want: "10 x Concurrency + MaxParked of a FIFO queue is 120001; it must be at most 120000, about what SQS lets be in flight: Concurrency is 10000, Prefetch 10, MaxParked 20001"},
+		{name: "a Prefetch beyond 10 x Concurrency on a FIFO queue", cfg: consumer.Config{Concurrency: 10, Prefetch: 100_000, MaxParked: 19_991}, fifo: true, want: "Concurrency + Prefetch + MaxParked is 120001; it must be at most 120000"},
+		{name: "10 x Concurrency without parking", cfg: consumer.Config{Concurrency: 10_000, Prefetch: 100_000, MaxParked: -1}, fifo: true},
+		{name: "as many without parking", cfg: consumer.Config{Concurrency: 10_000, Prefetch: 100_000, MaxParked: -1}},
+		{name: "a StopTimeout below the default of PollGrace", cfg: consumer.Config{StopTimeout: time.Second}},
+		{name: "a BackoffBase above the default of BackoffMax", cfg: consumer.Config{BackoffBase: time.Hour}},
 	} {
-		_, err := consumer.New(offline(t), "orders", nothing, c.cfg)
-		switch {
-		case c.want == "" && err != nil:
-			t.Errorf("%s is refused: %v", c.name, err)
-		case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
-			t.Errorf("%s gives %v, want %q", c.name, err, c.want)
+		queues := []string{"orders"}
+		if c.fifo {
+			queues = []string{"orders.fifo", "https://sqs.us-east-1.amazonaws.com/123456789012/orders.fifo", "arn:aws:sqs:us-east-1:123456789012:orders.fifo"}
+		}
+		for _, queue := range queues {
+			_, err := consumer.New(offline(t), queue, nothing, c.cfg)
+			switch {
+			case c.want == "" && err != nil:
+				t.Errorf("%s of %s is refused: %v", c.name, queue, err)
+			case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
+				t.Errorf("%s of %s gives %v, want %q", c.name, queue, err, c.want)
+			}
 		}
 	}
 }

@@ -31,6 +31,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -87,7 +88,7 @@ type Consumer struct {
 func New(client SQSAPI, queue string, h holdfast.Handler, cfg Config) (*Consumer, error) {
 	c := &Consumer{cfg: cfg.withDefaults(), name: queue, stopNow: make(chan struct{}), recheck: recheck.New(5*time.Minute, 30*time.Second)}
 	c.health = newHealth(&c.cfg)
-	errs := []error{c.cfg.validate()}
+	errs := []error{c.cfg.validate(strings.HasSuffix(queue, ".fifo"))} // so names, URLs and ARNs end
 	region, timeout := "", time.Duration(0)
 	if isNil(client) {
 		errs = append(errs, &ConfigError{Field: "client", Value: nil, Bound: "not nil"})
