@@ -60,4 +60,28 @@ func TestDo(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 	})
+	in("in a hurry that was there before the cancel one that heeds it is not deaf", func(t *testing.T, ctx context.Context, cancel func()) {
+		hurry := make(chan struct{})
+		close(hurry)
+		time.AfterFunc(time.Second, cancel)
+		err := starting.Do(ctx, t.Context(), time.Hour, hurry, func(ctx context.Context) error {
+			<-ctx.Done()
+			time.Sleep(900 * time.Millisecond)
+			return ctx.Err()
+		})
+		if err != nil {
+			t.Errorf("returned %v", err)
+		}
+	})
+	in("... and one that is deaf is left after a second", func(t *testing.T, ctx context.Context, cancel func()) {
+		hurry := make(chan struct{})
+		close(hurry)
+		cancel()
+		began := time.Now()
+		err := starting.Do(ctx, t.Context(), time.Minute, hurry, func(context.Context) error { time.Sleep(time.Hour); return nil })
+		if !errors.Is(err, starting.ErrDeaf) || time.Since(began) != time.Second {
+			t.Errorf("returned %v after %v", err, time.Since(began))
+		}
+		time.Sleep(time.Hour)
+	})
 }
