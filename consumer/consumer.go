@@ -346,8 +346,12 @@ func (c *Consumer) reread(ctx context.Context) {
 		c.log.Warn("the queue's attributes could not be read again", "queue", c.queueName(), "error", err)
 		return
 	}
-	if old := c.queue.Swap(&q); old.DeadLetterARN != q.DeadLetterARN || old.MaxReceiveCount != q.MaxReceiveCount {
+	old := c.queue.Swap(&q)
+	if old.DeadLetterARN != q.DeadLetterARN || old.MaxReceiveCount != q.MaxReceiveCount {
 		c.log.Info("the queue's redrive policy has changed", "queue", q.ARN, "dead-letter-queue", q.DeadLetterARN, "max-receive-count", q.MaxReceiveCount)
+	}
+	if old.DeadLetterARN != q.DeadLetterARN {
+		c.health.Clear(problemDeadLetter) // it was about the other
 	}
 	if q.DeadLetterARN != "" {
 		c.health.Clear(problemNoQueue)

@@ -23,6 +23,15 @@ func setPolicy(t *testing.T, srv *sqstest.Server, q, dlq *sqstest.Queue, most in
 	}
 }
 
+// removePolicy takes the redrive policy of q away.
+func removePolicy(t *testing.T, srv *sqstest.Server, q *sqstest.Queue) {
+	t.Helper()
+	_, err := srv.SQS().SetQueueAttributes(context.Background(), &sqs.SetQueueAttributesInput{QueueUrl: &q.URL, Attributes: map[string]string{"RedrivePolicy": ""}})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestRedrivePolicyThatChangesWhileRunning(t *testing.T) {
 	t.Parallel()
 	permanent := handle(func(context.Context, *holdfast.Message) error { return holdfast.Permanent(errTest) })
@@ -59,6 +68,25 @@ func TestRedrivePolicyThatChangesWhileRunning(t *testing.T) {
 			setPolicy(t, srv, q, dlq, 1000)
 			until(t, time.Minute, "dead-lettered", func() bool { return dlq.Depth().Visible == 1 })
 			until(t, time.Second, "healthy", func() bool { return problem(r, "no-dead-letter-queue") == nil })
+		})
+	})
+	t.Run("a queue that refused dead-letters and is taken away is no problem any more", func(t *testing.T) {
+		inBubble(t, func(t *testing.T) {
+			srv := sqstest.New(t, sqstest.NoCooldown())
+			q := srv.Queue(t, "orders", sqstest.DLQ(1000))
+			r := start(t, srv, q, permanent, consumer.Config{BackoffMax: 10 * time.Second})
+			time.Sleep(time.Second)
+			if _, err := srv.SQS().DeleteQueue(context.Background(), &sqs.DeleteQueueInput{QueueUrl: &q.DLQ().URL}); err != nil {
+				t.Fatal(err)
+			}
+			q.Send(t, "x")
+			time.Sleep(5 * time.Second)
+			if problem(r, "dead-letter") == nil {
+				t.Fatal("this shows nothing")
+			}
+			removePolicy(t, srv, q)
+			until(t, 45*time.Second, "ready", func() bool { return problem(r, "dead-letter") == nil && r.Health().Ready })
+			until(t, time.Minute, "told that there is none", func() bool { return problem(r, "no-dead-letter-queue") != nil })
 		})
 	})
 	t.Run("a lower maxReceiveCount is found within some minutes", func(t *testing.T) {
