@@ -175,7 +175,7 @@ func (b *heartbeat) extension(h *hold, now time.Time) int32 {
 	return int32(min(b.d.cfg.Visibility, max(left, 0)) / time.Second)
 }
 
-// extend extends one batch. It returns the error of the first.
+// extend extends one batch. It returns why the first is not held longer by that.
 func (b *heartbeat) extend(ctx context.Context, hs []*hold) error {
 	handles := make([]string, len(hs))
 	times := make([]int32, len(hs))
@@ -203,8 +203,10 @@ func (b *heartbeat) extend(ctx context.Context, hs []*hold) error {
 			failed++
 		}
 		after = append(after, b.extended(h, handles[i], sent, sent.Add(time.Duration(times[i])*time.Second), results[i]))
-		if results[i] != nil && h.lost != nil {
-			results[i] = h.lost
+		if h.lost != nil {
+			results[i] = h.lost // whatever SQS said
+		} else if h.state == gone {
+			results[i] = errSettled
 		}
 	}
 	b.rearm()

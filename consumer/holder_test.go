@@ -848,6 +848,35 @@ func TestOneHolderExtendsOnDemand(t *testing.T) {
 			})
 		})
 	}
+	t.Run("it is refused where the hold is lost, or settled, before SQS confirms it", func(t *testing.T) {
+		inBubble(t, func(t *testing.T) {
+			srv := sqstest.New(t)
+			q := srv.Queue(t, "orders", sqstest.DLQ(10))
+			failing := srv.FailEntries(extendAction, "InternalError", false)
+			q.Send(t, "order")
+			lost, settled := make(chan error, 1), make(chan error, 1)
+			start(t, srv, q, handle(func(ctx context.Context, m *holdfast.Message) error {
+				lease, _ := holdfast.LeaseFrom(ctx)
+				if m.Attempt > 1 {
+					go func() { settled <- lease.Extend(context.WithoutCancel(ctx)) }()
+					time.Sleep(10 * time.Millisecond)
+					return nil
+				}
+				time.Sleep(27900 * time.Millisecond) // it is lost a tenth of a second later
+				failing.Stop()
+				srv.Delay(extendAction, 500*time.Millisecond, sqstest.OnReply())
+				lost <- lease.Extend(context.WithoutCancel(ctx))
+				return errTest
+			}), consumer.Config{})
+			until(t, 10*time.Minute, "done", empty(q))
+			if err := <-lost; !errors.Is(err, holdfast.ErrLeaseLost) {
+				t.Errorf("Extend of a hold that was lost: %v", err)
+			}
+			if err := <-settled; !errors.Is(err, holdfast.ErrLeaseLost) {
+				t.Errorf("Extend of a hold that was settled: %v", err)
+			}
+		})
+	})
 	t.Run("it tells the deadline, what is lost and what is settled", func(t *testing.T) {
 		inBubble(t, func(t *testing.T) {
 			srv := sqstest.New(t)
