@@ -231,7 +231,8 @@ func nothing() {}
 func (b *heartbeat) extended(h *hold, handle string, sent, deadline time.Time, err error) func() {
 	now := time.Now()
 	h.extending--
-	if h.lost == nil && err == nil && deadline.After(h.deadline) {
+	newest := h.handle == handle // else it says nothing about the newer receipt
+	if h.lost == nil && err == nil && newest && deadline.After(h.deadline) {
 		h.deadline = deadline
 	}
 	if h.settleSoon && h.extending == 0 {
@@ -240,14 +241,14 @@ func (b *heartbeat) extended(h *hold, handle string, sent, deadline time.Time, e
 	if h.changing() || h.state == gone || h.dropped || h.lost != nil {
 		return nothing
 	}
-	if err == nil {
+	if err == nil && newest {
 		h.retries = 0
 		// Half of the hold counts from the request: half of what an answer that came late
 		// leaves could be later than the end of a claim, which comes before the hold's.
 		b.schedule(h, sent.Add(h.deadline.Sub(sent)/2))
 		return h.renewed(h.deadline, nil)
 	}
-	if f := wire.Classify(err); (f == wire.Stale || f == wire.Rejected) && h.handle == handle {
+	if newest && wire.Classify(err).Final() {
 		if h.state == settling {
 			// Its delete decides: a message that is deleted cannot be extended.
 			b.unlist(h)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/holdfast-go/holdfast"
 	"github.com/holdfast-go/holdfast/consumer"
@@ -697,6 +698,62 @@ func TestOneHolderHandsItsNewerReceipt(t *testing.T) {
 			})
 		})
 	}
+}
+
+// lenient is a client whose SQS takes every extension, without effect where the receipt
+// is old.
+type lenient struct{ consumer.SQSAPI }
+
+func (c lenient) ChangeMessageVisibilityBatch(ctx context.Context, in *sqs.ChangeMessageVisibilityBatchInput, opts ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error) {
+	out, err := c.SQSAPI.ChangeMessageVisibilityBatch(ctx, in, opts...)
+	if err == nil {
+		for _, e := range out.Failed {
+			out.Successful = append(out.Successful, types.ChangeMessageVisibilityBatchResultEntry{Id: e.Id})
+		}
+		out.Failed = nil
+	}
+	return out, err
+}
+
+func TestOneHolderIsNotHeldByAnOlderReceipt(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		srv := sqstest.New(t)
+		q := srv.Queue(t, "orders", sqstest.DLQ(5))
+		id := q.Send(t, "order")
+		// A newer receipt is given out at 10 s and read at 18 s. Meanwhile the older one is
+		// used for an extension, which is confirmed at 19 s.
+		srv.Duplicate("orders", sqstest.Times(1))
+		srv.Delay("ReceiveMessage", 10*time.Second, sqstest.After(1), sqstest.Times(1))
+		srv.Delay(extendAction, 4*time.Second, sqstest.Times(1), sqstest.OnReply())
+		var polls atomic.Int32
+		client := srv.SQS(func(o *sqs.Options) {
+			o.HTTPClient = doer(func(r *http.Request) (*http.Response, error) {
+				if polls.Add(1) == 2 {
+					return slowBodies{srv.HTTPClient(), 8 * time.Second}.Do(r)
+				}
+				return srv.HTTPClient().Do(r)
+			})
+		})
+		began := time.Now()
+		r := startWith(t, client, q, handle(func(ctx context.Context, _ *holdfast.Message) error {
+			lease, _ := holdfast.LeaseFrom(ctx)
+			for time.Since(began) < time.Minute {
+				time.Sleep(500 * time.Millisecond)
+				if m, _ := q.Message(id); lease.Deadline().After(m.VisibleAt) {
+					t.Errorf("after %v the lease is to end %v after the visibility", time.Since(began), lease.Deadline().Sub(m.VisibleAt))
+				}
+			}
+			return nil
+		}), consumer.Config{Settle: lenient{srv.SQS()}})
+		until(t, 2*time.Minute, "done", empty(q))
+		if s := r.Stats(); s.Duplicates != 1 || s.LeasesLost != 0 || q.Receives(id) != 2 {
+			t.Errorf("%d receives, %+v", q.Receives(id), s)
+		}
+		calls := callsOf(srv, extendAction)
+		if len(calls) < 2 || calls[1].At.Sub(began) > 21*time.Second {
+			t.Errorf("calls: %+v, want the newer receipt used right after the older one", calls)
+		}
+	})
 }
 
 // slowBodies is an HTTP client whose replies come at once, but with bodies that take

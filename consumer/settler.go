@@ -311,7 +311,7 @@ func (s *settler) sort(hs []*hold, handles []string, results []error, err error,
 	s.d.mu.Lock()
 	for i, h := range hs {
 		switch f, e := answer(i); {
-		case e != nil && f != wire.Stale && f != wire.Rejected:
+		case e != nil && !f.Final():
 		case h.handle != handles[i]:
 			// A newer receive came meanwhile: what SQS confirmed may have had no
 			// effect, and what it refused was the older receipt.

@@ -47,6 +47,9 @@ const (
 // Slow tells faults that call for the slow backoff and a red health at once.
 func (f Fault) Slow() bool { return f == Denied || f == Unsigned || f == Missing }
 
+// Final tells faults after which the same call with the same receipt is of no use.
+func (f Fault) Final() bool { return f == Stale || f == Rejected }
+
 // Classify says what an error of SQS means. Typed errors are matched by type,
 // since their codes differ between AWS and emulators; strings serve only for what
 // the SDK does not model.
