@@ -197,7 +197,7 @@ func (c Config) validate(fifo bool) error {
 		bad("MaxParked", c.MaxParked, "1 to 100000, or -1")
 	}
 	fields, all := "Concurrency + Prefetch + MaxParked", c.Concurrency+c.Prefetch
-	if fifo && 10*c.Concurrency > all { // see pollers.room
+	if fifo && 10*c.Concurrency > all { // see pace.Room
 		fields, all = "10 x Concurrency + MaxParked of a FIFO queue", 10*c.Concurrency
 	}
 	if all += max(0, c.MaxParked); len(errs) == 0 && all > maxInFlight {

@@ -272,48 +272,18 @@ func (d *dispatcher) tookReceive(took time.Duration) {
 	d.pace.Received(took)
 }
 
-// gather is how long a poller waits for slots to make a receive of ten out of
-// several small ones, where they are about to come free.
-const gather = 5 * time.Millisecond
-
-// room says how many messages to ask for now: 0 where it must wait, with a time
-// after which to ask again where waiting a little makes a fuller receive. Call
-// with mu held.
+// room is pace.Pace.Room. Call with mu held.
 func (d *dispatcher) room(now time.Time, waited bool) (n int, again time.Duration) {
 	d.pace.Sample(now)
 	if d.bytes >= d.cfg.HeldBytes {
 		return 0, 0
 	}
-	live := d.n[queued] + d.n[delayed] + d.n[running] + d.reserved - d.resting()
-	total := live + d.n[settling]
-	coming := d.reserved
-	ahead := min(d.cfg.Prefetch, d.pace.Ahead(d.cfg.Concurrency, gather))
-	free := d.cfg.Concurrency + ahead - live
-	if d.fifo {
-		// Ten messages may be of one group, of which one runs: what counts is
-		// whether slots are idle.
-		coming = d.polls
-		if d.cfg.Concurrency-d.n[running]-d.ready.Len()-d.resumed.Len()-coming > 0 {
-			free = 10*d.cfg.Concurrency - total
-		}
-		free = min(free, max(10*d.cfg.Concurrency, d.cfg.Concurrency+d.cfg.Prefetch)-total)
-	} else {
-		free = min(free, d.cfg.Concurrency+d.cfg.Prefetch-total)
-	}
-	// Slots that take long to fill a receive of ten would be idle by then.
-	full := min(maxBatch, d.cfg.Concurrency, max(1, ahead))
-	if free >= full {
-		return min(free, maxBatch), 0
-	}
-	if free <= 0 || d.cfg.Concurrency-d.n[running]-d.ready.Len()-d.resumed.Len()-coming <= 0 {
-		return 0, 0
-	}
-	if !waited && d.pace.Rate() > 0 {
-		if eta := float64(full-free) / d.pace.Rate(); eta < gather.Seconds() {
-			return 0, gather
-		}
-	}
-	return free, 0
+	return d.pace.Room(pace.Held{
+		Slots: d.cfg.Concurrency, Prefetch: d.cfg.Prefetch, FIFO: d.fifo, Asked: d.reserved, Polls: d.polls,
+		Live:     d.n[queued] + d.n[delayed] + d.n[running] + d.reserved - d.resting(),
+		Settling: d.n[settling],
+		Free:     d.cfg.Concurrency - d.n[running] - d.ready.Len() - d.resumed.Len(),
+	}, waited)
 }
 
 // resting is how many messages wait for the head of their group, which is delayed

@@ -51,9 +51,6 @@ func (p *Pace) Sample(now time.Time) {
 	p.finished, p.busy, p.last = 0, 0, now
 }
 
-// Rate is the number of runs that end per second.
-func (p *Pace) Rate() float64 { return p.rate }
-
 // Received notes the length of a receive that came back full. A shorter one is
 // believed at once, a longer one slowly: a long poll that waited for its messages
 // was not slow.
