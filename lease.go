@@ -24,8 +24,8 @@ type Lease interface {
 	Err() error
 	// Extend extends the hold now instead of at half its length. It returns nil
 	// once SQS confirmed it and the hold lasts; an error that wraps ErrLeaseLost is
-	// final. When ctx ends it returns context.Cause(ctx), and the hold may still be
-	// extended.
+	// final. Whoever calls it meanwhile shares the call. When ctx ends it returns
+	// context.Cause(ctx), and the hold may still be extended, unless ctx had ended before.
 	Extend(ctx context.Context) error
 	// OnRenew has f called after each confirmed extension with the new deadline,
 	// and one last time with lost non-nil (it wraps ErrLeaseLost) when SQS no

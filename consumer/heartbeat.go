@@ -262,38 +262,58 @@ func (b *heartbeat) extended(h *hold, handle string, sent, deadline time.Time, e
 	return nothing
 }
 
+// demand is an extension that Lease.Extend asked for. All who ask meanwhile share it.
+type demand struct {
+	done chan struct{} // closed when err is there
+	err  error
+}
+
 // extendNow is holdfast.Lease.Extend. Its call outlives ctx, as a give-back has to
 // wait for it.
 func (b *heartbeat) extendNow(ctx context.Context, h *hold) error {
-	done := make(chan error, 1)
-	if err := b.startNow(h, func() { done <- b.extend(b.c.settleCtx, []*hold{h}) }); err != nil {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	call, err := b.demand(h)
+	if err != nil {
 		return err
 	}
 	select {
-	case err := <-done:
-		return err
+	case <-call.done:
+		return call.err
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 }
 
-// startNow starts extend for h, if there is anything to gain.
-func (b *heartbeat) startNow(h *hold, extend func()) error {
+// demand joins the extension of h that was asked for, or starts one, if there is
+// anything to gain.
+func (b *heartbeat) demand(h *hold) (*demand, error) {
 	now := time.Now()
 	b.d.mu.Lock()
 	defer b.d.mu.Unlock()
 	switch {
 	case h.lost != nil:
-		return h.lost
+		return nil, h.lost
 	case h.state != running:
-		return errSettled
+		return nil, errSettled
+	case h.demand != nil:
+		return h.demand, nil
 	}
 	if h.ask = b.extension(h, now); !now.Add(time.Duration(h.ask) * time.Second).After(h.deadline) {
-		return fmt.Errorf("consumer: nothing is left of the %v that SQS lets a receive be held", maxHold)
+		return nil, fmt.Errorf("consumer: nothing is left of the %v that SQS lets a receive be held", maxHold)
 	}
 	h.extending++
-	b.c.wg.Go(extend)
-	return nil
+	call := &demand{done: make(chan struct{})}
+	h.demand = call
+	b.c.wg.Go(func() {
+		call.err = b.extend(b.c.settleCtx, []*hold{h})
+		b.d.mu.Lock()
+		h.demand = nil
+		b.d.mu.Unlock()
+		close(call.done)
+	})
+	return call, nil
 }
 
 // lose ends a hold whose visibility is gone, and returns what to do without the

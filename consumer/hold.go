@@ -71,6 +71,7 @@ type hold struct {
 	// heartbeat
 	entry      agenda.Entry[*hold] // when to act on it next
 	extending  int                 // extensions under way
+	demand     *demand             // the one of them that Extend asked for
 	ask        int32               // seconds that the extension under way asks for
 	retries    int                 // failed extensions in a row
 	settleSoon bool                // a change of visibility waits for the extensions under way

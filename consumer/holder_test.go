@@ -905,6 +905,59 @@ func TestOneHolderExtendsOnDemand(t *testing.T) {
 			})
 		})
 	}
+	t.Run("all who ask while it is under way share a call", func(t *testing.T) {
+		inBubble(t, func(t *testing.T) {
+			srv := sqstest.New(t)
+			q := srv.Queue(t, "orders")
+			srv.Delay(extendAction, time.Second, sqstest.Times(1))
+			q.Send(t, "order")
+			start(t, srv, q, handle(func(ctx context.Context, _ *holdfast.Message) error {
+				lease, _ := holdfast.LeaseFrom(ctx)
+				var asked sync.WaitGroup
+				for range 5 {
+					asked.Go(func() {
+						if err := lease.Extend(ctx); err != nil {
+							t.Errorf("Extend: %v", err)
+						}
+					})
+					time.Sleep(100 * time.Millisecond)
+				}
+				asked.Wait()
+				if n := srv.Calls(extendAction); n != 1 {
+					t.Errorf("%d calls", n)
+				}
+				time.Sleep(time.Second) // there is something to gain again
+				if err := lease.Extend(ctx); err != nil || srv.Calls(extendAction) != 2 {
+					t.Errorf("the next Extend returned %v after %d calls, want a call of its own", err, srv.Calls(extendAction))
+				}
+				return nil
+			}), consumer.Config{})
+			until(t, time.Minute, "done", empty(q))
+		})
+	})
+	t.Run("it asks for nothing when its context has ended", func(t *testing.T) {
+		inBubble(t, func(t *testing.T) {
+			srv := sqstest.New(t)
+			q := srv.Queue(t, "orders")
+			q.Send(t, "order")
+			start(t, srv, q, handle(func(ctx context.Context, _ *holdfast.Message) error {
+				lease, _ := holdfast.LeaseFrom(ctx)
+				time.Sleep(time.Second)
+				ended, end := context.WithCancelCause(ctx)
+				end(errTest)
+				for range 100 {
+					if err := lease.Extend(ended); !errors.Is(err, errTest) {
+						t.Errorf("Extend: %v", err)
+					}
+				}
+				return nil
+			}), consumer.Config{})
+			until(t, time.Minute, "done", empty(q))
+			if n := srv.Calls(extendAction); n != 0 {
+				t.Errorf("%d calls", n)
+			}
+		})
+	})
 	t.Run("it is refused where the hold is lost, or settled, before SQS confirms it", func(t *testing.T) {
 		inBubble(t, func(t *testing.T) {
 			srv := sqstest.New(t)
