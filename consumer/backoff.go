@@ -19,6 +19,7 @@ func seconds(d time.Duration) int32 {
 // judge decides what becomes of h after a run that returned err. Call with mu
 // held.
 func (d *dispatcher) judge(h *hold, err error, now time.Time) settlement {
+	q := d.c.source() // once: it may be replaced meanwhile
 	stolen := errors.Is(err, holdfast.ErrLeaseLost)
 	switch {
 	case h.dropped:
@@ -36,7 +37,7 @@ func (d *dispatcher) judge(h *hold, err error, now time.Time) settlement {
 	verb := holdfast.Verb(err)
 	park, refused := verb.(*holdfast.ParkError)
 	if refused {
-		if park.Ready != nil && (d.mayPark(h, now) || d.makeRoom(h, now)) {
+		if park.Ready != nil && (d.mayPark(h, q, now) || d.makeRoom(h, q, now)) {
 			return waitFor(park.Ready, err)
 		}
 		if d.stopped || d.draining {
@@ -57,17 +58,17 @@ func (d *dispatcher) judge(h *hold, err error, now time.Time) settlement {
 		// comes back by itself.
 		return settlement{outcome: holdfast.Unsettled, err: err}
 	}
-	s := d.judgeFailure(h, err, verb, now)
+	s := d.judgeFailure(h, q, err, verb, now)
 	s.refused = refused
 	return s
 }
 
 // judgeFailure is judge for errors that are neither success nor waiting.
-func (d *dispatcher) judgeFailure(h *hold, err, verb error, now time.Time) settlement {
+func (d *dispatcher) judgeFailure(h *hold, q *holdfast.Queue, err, verb error, now time.Time) settlement {
 	attempt := h.receives + h.reruns
-	last := d.c.source().MaxReceiveCount > 0 && attempt >= d.c.source().MaxReceiveCount
+	last := q.MaxReceiveCount > 0 && attempt >= q.MaxReceiveCount
 	delay := jitter.Full(d.cfg.BackoffBase, d.cfg.BackoffMax, attempt)
-	cause, waits := "", false
+	cause, waits, hasQueue := "", false, q.DeadLetterARN != ""
 	switch v := verb.(type) {
 	case *holdfast.PermanentError:
 		cause = causePermanent
@@ -83,7 +84,7 @@ func (d *dispatcher) judgeFailure(h *hold, err, verb error, now time.Time) settl
 			cause = causeConfirmation
 		case errors.Is(err, errTooOld):
 			cause = causeMaxAge
-		case errors.Is(err, envelope.ErrProbe) && d.c.source().DeadLetterARN != "": // else it is only handed back
+		case errors.Is(err, envelope.ErrProbe) && hasQueue: // else it is only handed back
 			cause = causeProbe
 		case errors.As(err, new(*holdfast.DecodeError)) && attempt >= d.cfg.DecodeAttempts:
 			cause = causeUndecodable
@@ -96,11 +97,10 @@ func (d *dispatcher) judgeFailure(h *hold, err, verb error, now time.Time) settl
 	if cause == "" && last && !waits {
 		cause = causeExhausted
 	}
-	late := d.pastRetention(h, now.Add(delay))
+	late := d.pastRetention(h, q, now.Add(delay))
 	if cause == "" && late {
 		cause = causeRetention
 	}
-	hasQueue := d.c.source().DeadLetterARN != ""
 	if cause != "" && hasQueue {
 		// None of them is the mark of a bad deploy.
 		harmless := cause == causeRetention || cause == causeConfirmation || cause == causeMaxAge || cause == causeProbe
@@ -110,21 +110,22 @@ func (d *dispatcher) judgeFailure(h *hold, err, verb error, now time.Time) settl
 		if late {
 			return settlement{outcome: holdfast.DeadLettered, err: err, cause: causeRetention}
 		}
-		if d.mayPark(h, now) {
+		if d.mayPark(h, q, now) {
 			return waitFor(d.c.deploy.WaitFor(h.id), err)
 		}
 	} else {
 		d.c.deploy.Failed(h.id)
 	}
+	orphan := cause != "" && !hasQueue
 	room := h.limit.Sub(now) - d.cfg.Visibility
 	if d.fifo && delay < room {
-		return settlement{outcome: holdfast.Retried, err: err, delay: delay, here: true, waits: waits, cause: cause}
+		return settlement{outcome: holdfast.Retried, err: err, delay: delay, here: true, waits: waits, cause: cause, orphan: orphan}
 	}
-	if last && waits && delay < room && d.mayPark(h, now) {
+	if last && waits && delay < room && d.mayPark(h, q, now) {
 		// Another receive would be one too many, and waiting is not failing.
 		return waitFor(gates.After(delay), err)
 	}
-	return settlement{outcome: holdfast.Retried, err: err, delay: max(0, min(delay, h.limit.Sub(now))), cause: cause}
+	return settlement{outcome: holdfast.Retried, err: err, delay: max(0, min(delay, h.limit.Sub(now))), cause: cause, orphan: orphan}
 }
 
 // waitFor has the message run again here when ready is closed.
@@ -135,8 +136,8 @@ func waitFor(ready <-chan struct{}, err error) settlement {
 // retentionEnd is when SQS is about to drop the message; zero where that is not
 // known. A minute is left for the receive and the run, less where retention is
 // short.
-func (d *dispatcher) retentionEnd(h *hold) time.Time {
-	retention := d.c.source().Retention
+func (d *dispatcher) retentionEnd(h *hold, q *holdfast.Queue) time.Time {
+	retention := q.Retention
 	if retention <= 0 || h.sentAt.IsZero() {
 		return time.Time{}
 	}
@@ -144,21 +145,21 @@ func (d *dispatcher) retentionEnd(h *hold) time.Time {
 }
 
 // pastRetention tells whether SQS would have dropped the message by then.
-func (d *dispatcher) pastRetention(h *hold, then time.Time) bool {
-	end := d.retentionEnd(h)
+func (d *dispatcher) pastRetention(h *hold, q *holdfast.Queue, then time.Time) bool {
+	end := d.retentionEnd(h, q)
 	return !end.IsZero() && !then.Before(end)
 }
 
 // mayPark tells whether h can wait without a slot. Call with mu held.
-func (d *dispatcher) mayPark(h *hold, now time.Time) bool {
+func (d *dispatcher) mayPark(h *hold, q *holdfast.Queue, now time.Time) bool {
 	room := !d.stopped && !d.draining && d.n[parked] < d.cfg.MaxParked && d.bytes < d.cfg.HeldBytes
-	return room && h.lost == nil && h.limit.Sub(now) > d.cfg.Visibility && !d.pastRetention(h, now)
+	return room && h.lost == nil && h.limit.Sub(now) > d.cfg.Visibility && !d.pastRetention(h, q, now)
 }
 
 // makeRoom lets h be parked, for which another receive may be the last, in place of a
 // parked message that can afford one: that takes its fallback. Call with mu held.
-func (d *dispatcher) makeRoom(h *hold, now time.Time) bool {
-	endangered := d.c.source().MaxReceiveCount - 1
+func (d *dispatcher) makeRoom(h *hold, q *holdfast.Queue, now time.Time) bool {
+	endangered := q.MaxReceiveCount - 1
 	if d.fifo || h.receives < endangered || d.n[parked] < d.cfg.MaxParked {
 		return false
 	}
@@ -175,6 +176,6 @@ func (d *dispatcher) makeRoom(h *hold, now time.Time) bool {
 	if out == h {
 		return false
 	}
-	d.c.wg.Go(d.apply(out, d.judgeFailure(out, fallback, fallback, now)))
-	return d.mayPark(h, now)
+	d.c.wg.Go(d.apply(out, d.judgeFailure(out, q, fallback, fallback, now)))
+	return d.mayPark(h, q, now)
 }

@@ -416,7 +416,7 @@ func (c *Consumer) goWorker(w *worker) { c.workers.Go(w.run) }
 func (c *Consumer) goWait(h *hold, ready <-chan struct{}) {
 	c.wg.Go(func() {
 		var late <-chan time.Time
-		if end := c.d.retentionEnd(h); !end.IsZero() {
+		if end := c.d.retentionEnd(h, c.source()); !end.IsZero() {
 			t := time.NewTimer(time.Until(end))
 			defer t.Stop()
 			late = t.C

@@ -101,7 +101,7 @@ func (s *settler) deadLetter(hs []*hold) {
 // tellOrphan says loudly that a message should be dead-lettered and cannot be,
 // because the queue has no dead-letter queue.
 func (c *Consumer) tellOrphan(h *hold, s settlement) {
-	if s.outcome != holdfast.Retried || s.cause == "" || c.source().DeadLetterARN != "" {
+	if !s.orphan {
 		return
 	}
 	c.health.Set(problemNoQueue, ErrNoDeadLetterQueue)

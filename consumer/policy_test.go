@@ -2,6 +2,7 @@ package consumer_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -87,6 +88,31 @@ func TestRedrivePolicyThatChangesWhileRunning(t *testing.T) {
 			removePolicy(t, srv, q)
 			until(t, 45*time.Second, "ready", func() bool { return problem(r, "dead-letter") == nil && r.Health().Ready })
 			until(t, time.Minute, "told that there is none", func() bool { return problem(r, "no-dead-letter-queue") != nil })
+		})
+	})
+	t.Run("what was decided before is told as it was decided", func(t *testing.T) {
+		inBubble(t, func(t *testing.T) {
+			srv := sqstest.New(t)
+			q, dlq := srv.Queue(t, "orders"), srv.Queue(t, "orders-dlq")
+			q.Send(t, "x")
+			told := make(chan error, 10)
+			r := start(t, srv, q, permanent, consumer.Config{Hooks: holdfast.Hooks{
+				Finished: func(holdfast.FinishedEvent) {
+					if dlq.Depth().Visible == 0 {
+						setPolicy(t, srv, q, dlq, 1000)
+						time.Sleep(6 * time.Minute) // it is read meanwhile
+					}
+				},
+				DeadLettered: func(e holdfast.DeadLetteredEvent) { told <- e.Err },
+			}})
+			until(t, 20*time.Minute, "dead-lettered", func() bool { return dlq.Depth().Visible == 1 && empty(q)() })
+			if err := <-told; !errors.Is(err, consumer.ErrNoDeadLetterQueue) {
+				t.Errorf("told %v, want that there was no dead-letter queue", err)
+			}
+			if len(told) != 1 || <-told != nil {
+				t.Error("it was not told that it took the message then")
+			}
+			until(t, time.Minute, "healthy", healthy(r))
 		})
 	})
 	t.Run("a lower maxReceiveCount is found within some minutes", func(t *testing.T) {

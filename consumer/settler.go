@@ -21,6 +21,7 @@ type settlement struct {
 	here    bool            // retried here, under the same hold
 	waits   bool            // retried here without counting as an attempt
 	cause   string          // for DeadLettered, and where that could not be
+	orphan  bool            // that could not be as there is no dead-letter queue
 	ready   <-chan struct{} // for a parked one
 	refused bool            // it could not be parked
 }
