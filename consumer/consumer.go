@@ -57,8 +57,9 @@ type Consumer struct {
 	t     *wire.SDK
 	log   *slog.Logger
 
-	queue    atomic.Pointer[holdfast.Queue] // as read at start, and again after an outage
-	recheck  *recheck.Watch                 // of the queue
+	queue    atomic.Pointer[holdfast.Queue] // as read at start and whenever it is read again
+	reading  chan struct{}                  // held while it is read again
+	recheck  *recheck.Watch                 // tells when
 	settlers []holdfast.Settler
 	topics   map[string]bool
 
@@ -86,7 +87,7 @@ type Consumer struct {
 // a *ConfigError for each field out of bounds, what a middleware's Validate says,
 // and an ARN or URL of a region other than the client's.
 func New(client SQSAPI, queue string, h holdfast.Handler, cfg Config) (*Consumer, error) {
-	c := &Consumer{cfg: cfg.withDefaults(), name: queue, stopNow: make(chan struct{}), recheck: recheck.New(5*time.Minute, 30*time.Second)}
+	c := &Consumer{cfg: cfg.withDefaults(), name: queue, stopNow: make(chan struct{}), reading: make(chan struct{}, 1), recheck: recheck.New(5*time.Minute, 30*time.Second)}
 	c.health = newHealth(&c.cfg)
 	errs := []error{c.cfg.validate(strings.HasSuffix(queue, ".fifo"))} // so names, URLs and ARNs end
 	region, timeout := "", time.Duration(0)
@@ -242,7 +243,10 @@ func (c *Consumer) StopNow() { c.stopOnce.Do(func() { close(c.stopNow) }) }
 // mend themselves are tried again until ctx ends.
 func (c *Consumer) start(ctx, background context.Context) error {
 	for try := 1; ; try++ {
-		err := c.open(ctx)
+		q, err := c.open(ctx)
+		if err == nil {
+			c.queue.Store(&q)
+		}
 		if err == nil || ctx.Err() != nil {
 			c.health.Clear(problemStart)
 			break
@@ -266,7 +270,8 @@ func (c *Consumer) start(ctx, background context.Context) error {
 	return nil
 }
 
-func (c *Consumer) open(ctx context.Context) error {
+// open finds the queue, reads its attributes and checks permissions.
+func (c *Consumer) open(ctx context.Context) (holdfast.Queue, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*tryTimeout)
 	defer cancel()
 	q, err := c.t.Open(ctx)
@@ -276,15 +281,12 @@ func (c *Consumer) open(ctx context.Context) error {
 	if call := (*wire.CallError)(nil); errors.As(err, &call) {
 		switch wire.Classify(call.Err) {
 		case wire.Missing:
-			return &QueueError{Queue: c.name, Region: c.t.Region, Err: call.Err}
+			err = &QueueError{Queue: c.name, Region: c.t.Region, Err: call.Err}
 		case wire.Denied:
-			return &AccessError{Action: call.Action, Resource: call.Resource, Err: call.Err}
+			err = &AccessError{Action: call.Action, Resource: call.Resource, Err: call.Err}
 		}
 	}
-	if err == nil {
-		c.queue.Store(&q)
-	}
-	return err
+	return q, err
 }
 
 // stop ends everything in order: first what brings messages, then what works on
@@ -332,16 +334,24 @@ func (c *Consumer) forAcks() time.Duration { return min(5*time.Second, c.cfg.Sto
 // of the same name, with another dead-letter queue.
 func (c *Consumer) recovered(ctx context.Context) {
 	c.log.Info("receiving again", "queue", c.queueName())
-	if err := c.open(ctx); err != nil {
-		c.log.Warn("the queue's attributes could not be read again", "queue", c.queueName(), "error", err)
-	}
+	c.readAgain(ctx, c.t.Open)
 }
 
 // reread reads the queue's attributes again: its redrive policy may have been changed.
-func (c *Consumer) reread(ctx context.Context) {
+func (c *Consumer) reread(ctx context.Context) { c.readAgain(ctx, c.t.Reread) }
+
+// readAgain reads the queue by read, one after the other: what was read first must not
+// replace what was read later.
+func (c *Consumer) readAgain(ctx context.Context, read func(context.Context) (holdfast.Queue, error)) {
+	select {
+	case c.reading <- struct{}{}:
+		defer func() { <-c.reading }()
+	case <-ctx.Done():
+		return
+	}
 	ctx, cancel := context.WithTimeout(ctx, 2*tryTimeout)
 	defer cancel()
-	q, err := c.t.Reread(ctx)
+	q, err := read(ctx)
 	if err != nil {
 		c.log.Warn("the queue's attributes could not be read again", "queue", c.queueName(), "error", err)
 		return

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -113,6 +114,60 @@ func TestRedrivePolicyThatChangesWhileRunning(t *testing.T) {
 				t.Error("it was not told that it took the message then")
 			}
 			until(t, time.Minute, "healthy", healthy(r))
+		})
+	})
+	t.Run("what is read first, but answered last, does not undo it", func(t *testing.T) {
+		inBubble(t, func(t *testing.T) {
+			srv := sqstest.New(t, sqstest.NoCooldown())
+			q, other := srv.Queue(t, "orders", sqstest.DLQ(1000)), srv.Queue(t, "other-dlq")
+			q.Send(t, "first")
+			release := make(chan struct{})
+			var refused atomic.Int32
+			r := start(t, srv, q, handle(func(_ context.Context, m *holdfast.Message) error {
+				if m.Body == "first" && m.Attempt == 1 {
+					<-release
+				}
+				return holdfast.Permanent(errTest)
+			}), consumer.Config{Wait: time.Second, BackoffMax: 10 * time.Second, Hooks: holdfast.Hooks{
+				DeadLettered: func(e holdfast.DeadLetteredEvent) {
+					if e.Err != nil && e.Message.Body == "second" {
+						refused.Add(1)
+					}
+				},
+			}})
+			time.Sleep(5 * time.Second)
+			// After an outage the attributes are read, and answered late.
+			srv.Delay("GetQueueAttributes", 8*time.Second, sqstest.Times(1), sqstest.OnReply())
+			srv.Fail("ReceiveMessage", sqstest.Internal500, sqstest.Times(3))
+			reads := srv.Calls("GetQueueAttributes")
+			until(t, 20*time.Second, "read after the outage", func() bool { return srv.Calls("GetQueueAttributes") == reads+1 })
+			setPolicy(t, srv, q, other, 1000)
+			if _, err := srv.SQS().DeleteQueue(context.Background(), &sqs.DeleteQueueInput{QueueUrl: &q.DLQ().URL}); err != nil {
+				t.Fatal(err)
+			}
+			close(release) // it is refused, and the attributes are read again for that
+			time.Sleep(9 * time.Second)
+			q.Send(t, "second")
+			until(t, 20*time.Second, "both dead-lettered", func() bool { return other.Depth().Visible == 2 })
+			if n := refused.Load(); n != 0 {
+				t.Errorf("the second was refused %d times", n)
+			}
+			until(t, time.Second, "healthy", healthy(r))
+		})
+	})
+	t.Run("it is found after an outage of receiving too", func(t *testing.T) {
+		inBubble(t, func(t *testing.T) {
+			srv := sqstest.New(t)
+			q, dlq := srv.Queue(t, "orders"), srv.Queue(t, "orders-dlq")
+			q.Send(t, "x")
+			r := start(t, srv, q, permanent, consumer.Config{Wait: time.Second, BackoffMax: 12 * time.Hour, BackoffBase: 12 * time.Hour})
+			time.Sleep(2 * time.Second)
+			if problem(r, "no-dead-letter-queue") == nil {
+				t.Fatal("this shows nothing")
+			}
+			setPolicy(t, srv, q, dlq, 1000)
+			srv.Fail("ReceiveMessage", sqstest.Internal500, sqstest.Times(3))
+			until(t, 20*time.Second, "healthy", func() bool { return problem(r, "no-dead-letter-queue") == nil })
 		})
 	})
 	t.Run("a lower maxReceiveCount is found within some minutes", func(t *testing.T) {
