@@ -49,14 +49,15 @@ func (s *settler) deadLetter(hs []*hold) {
 	s.d.mu.Lock()
 	attempt := h.receives + h.reruns // a newer receive may change it
 	s.d.mu.Unlock()
+	var to string
 	var dropped bool
 	err := s.c.settleCall(func(ctx context.Context) (err error) {
-		dropped, err = s.c.t.DeadLetter(ctx, h.origin, causeText(h, attempt, time.Now()))
+		to, dropped, err = s.c.t.DeadLetter(ctx, h.origin, causeText(h, attempt, time.Now()))
 		return err
 	})
 	s.c.stats.sendCalls.Add(1)
 	event := holdfast.DeadLetteredEvent{
-		Message: &h.msg, Queue: s.c.source().DeadLetterARN, Cause: h.change.cause, Reason: h.change.err, CauseDropped: dropped, Err: err,
+		Message: &h.msg, Queue: to, Cause: h.change.cause, Reason: h.change.err, CauseDropped: dropped, Err: err,
 	}
 	if err == nil {
 		s.c.health.Clear(problemDeadLetter)
@@ -92,8 +93,13 @@ func (s *settler) deadLetter(hs []*hold) {
 	if f == wire.Missing || f == wire.Denied || f == wire.Rejected {
 		s.c.recheck.Doubt() // the redrive policy may name another by now
 	}
-	s.c.health.Set(problemDeadLetter, s.c.explainFor("sqs:SendMessage", s.c.source().DeadLetterARN, f, err))
-	s.c.log.Error("dead-letter queue refused a message; it was kept", "message", h.id, "cause", h.change.cause, "error", err)
+	if errors.Is(err, wire.ErrNoDeadLetterQueue) { // taken away since this was decided
+		err, event.Err = ErrNoDeadLetterQueue, ErrNoDeadLetterQueue
+		s.c.health.Set(problemNoQueue, err)
+	} else {
+		s.c.health.Set(problemDeadLetter, s.c.explainFor("sqs:SendMessage", to, f, err))
+	}
+	s.c.log.Error("message could not be dead-lettered; it was kept", "message", h.id, "cause", h.change.cause, "error", err)
 	call(s.c, s.c.cfg.Hooks.DeadLettered, event)
 	after()
 }

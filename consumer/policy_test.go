@@ -170,6 +170,27 @@ func TestRedrivePolicyThatChangesWhileRunning(t *testing.T) {
 			until(t, 20*time.Second, "healthy", func() bool { return problem(r, "no-dead-letter-queue") == nil })
 		})
 	})
+	t.Run("one that is taken away before it is sent to is told as missing", func(t *testing.T) {
+		inBubble(t, func(t *testing.T) {
+			srv := sqstest.New(t)
+			q := srv.Queue(t, "orders", sqstest.DLQ(1000))
+			q.Send(t, "x")
+			told := make(chan holdfast.DeadLetteredEvent, 10)
+			r := start(t, srv, q, permanent, consumer.Config{BackoffMax: 12 * time.Hour, BackoffBase: 12 * time.Hour, Hooks: holdfast.Hooks{
+				Finished: func(holdfast.FinishedEvent) { // it is decided, and not yet sent
+					removePolicy(t, srv, q)
+					time.Sleep(6 * time.Minute)
+				},
+				DeadLettered: func(e holdfast.DeadLetteredEvent) { told <- e },
+			}})
+			if e := <-told; !errors.Is(e.Err, consumer.ErrNoDeadLetterQueue) || e.Queue != "" {
+				t.Errorf("told %+v", e)
+			}
+			if problem(r, "dead-letter") != nil || !errors.Is(problem(r, "no-dead-letter-queue"), consumer.ErrNoDeadLetterQueue) || !r.Health().Ready {
+				t.Errorf("health %+v", r.Health())
+			}
+		})
+	})
 	t.Run("a lower maxReceiveCount is found within some minutes", func(t *testing.T) {
 		inBubble(t, func(t *testing.T) {
 			srv := sqstest.New(t)

@@ -176,7 +176,7 @@ func FuzzMessage(f *testing.F) {
 			clear(a.Binary) // as a handler might
 		}
 
-		dropped, err := wire.DeadLetter(t.Context(), origin, cause)
+		_, dropped, err := wire.DeadLetter(t.Context(), origin, cause)
 		if err != nil || aws.ToString(api.in.MessageBody) != body || aws.ToString(api.in.MessageGroupId) != group {
 			t.Fatalf("dead-lettered as %+v, %v", api.in, err)
 		}

@@ -377,14 +377,16 @@ func (a answers) set(id *string, err error) {
 	}
 }
 
-var errNoDeadLetterQueue = &entryError{code: "NoDeadLetterQueue", message: "the queue has no dead-letter queue any more", senderFault: true}
+// ErrNoDeadLetterQueue is returned by DeadLetter where the queue has none: it was taken
+// away since it was last asked for.
+var ErrNoDeadLetterQueue error = &entryError{code: "NoDeadLetterQueue", message: "the queue has no dead-letter queue any more", senderFault: true}
 
-// DeadLetter sends a copy of a received message to the dead-letter queue, with
-// cause as an attribute; dropped tells that there was no room for that.
-func (t *SDK) DeadLetter(ctx context.Context, m *Origin, cause string) (dropped bool, err error) {
+// DeadLetter sends a copy of a received message to the dead-letter queue, whose ARN it
+// returns, with cause as an attribute; dropped tells that there was no room for that.
+func (t *SDK) DeadLetter(ctx context.Context, m *Origin, cause string) (to string, dropped bool, err error) {
 	now := t.opened.Load()
 	if now.dlqURL == "" {
-		return false, errNoDeadLetterQueue // taken away since this was decided
+		return "", false, ErrNoDeadLetterQueue
 	}
 	in := &sqs.SendMessageInput{QueueUrl: &now.dlqURL, MessageBody: m.Body, MessageAttributes: make(map[string]types.MessageAttributeValue, len(m.MessageAttributes)+1)}
 	for name, v := range m.MessageAttributes {
@@ -410,5 +412,5 @@ func (t *SDK) DeadLetter(ctx context.Context, m *Origin, cause string) (dropped 
 		}
 	}
 	_, err = t.Settle.SendMessage(ctx, in)
-	return dropped, err
+	return now.queue.DeadLetterARN, dropped, err
 }
