@@ -21,7 +21,6 @@ const (
 type Attempt struct {
 	ID     string
 	Asked  int
-	Again  bool // it failed before
 	began  time.Time
 	failed time.Time
 }
@@ -45,7 +44,7 @@ type Lost struct {
 func (l *Lost) Put(now time.Time, a Attempt) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	a.Again, a.failed = true, now
+	a.failed = now
 	l.drop(now)
 	if len(l.list) == most {
 		l.list = l.list[1:]

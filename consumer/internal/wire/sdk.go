@@ -33,8 +33,6 @@ type Delivery struct {
 	Handle string
 	// Size is the message's, in bytes as SQS counts them.
 	Size int
-	// Confirmation marks a request of SNS to confirm a subscription.
-	Confirmation bool
 	// Origin is the message as it was received, for Message and DeadLetter.
 	Origin *Origin
 }
