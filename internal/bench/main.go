@@ -85,7 +85,7 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) (err e
 
 func compare(ctx context.Context, args []string, out io.Writer) (err error) {
 	fl := flag.NewFlagSet("bench", flag.ContinueOnError)
-	rounds := fl.Int("rounds", 5, "`number` of trials of each side for each workload")
+	rounds := fl.Int("rounds", 9, "`number` of trials of each side for each workload")
 	only := fl.String("side", "", "run only raw or holdfast and print each trial (for profiles)")
 	match := fl.String("workload", "", "with -side: run only workloads whose name contains `text`")
 	heap := fl.Int("heap", 32, "`MiB` that the process holds beside, as a service does")
