@@ -787,7 +787,7 @@ func TestOneHolderCountsFromTheHeadersOfAReceive(t *testing.T) {
 		srv := sqstest.New(t)
 		q := srv.Queue(t, "orders", sqstest.DLQ(3))
 		id := q.Send(t, "order")
-		client := srv.SQS(func(o *sqs.Options) { o.HTTPClient = slowBodies{srv.HTTPClient(), 20 * time.Second} })
+		client := srv.SQS(func(o *sqs.Options) { o.HTTPClient = slowBodies{srv.HTTPClient(), 10 * time.Second} }) // less than half a hold: it is not extended yet
 		var leases, arrivals []time.Time
 		began := time.Now()
 		c, err := consumer.New(client, q.URL, handle(func(ctx context.Context, m *holdfast.Message) error {
@@ -808,8 +808,8 @@ func TestOneHolderCountsFromTheHeadersOfAReceive(t *testing.T) {
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
-		if len(leases) != 1 || time.Since(began) < 20*time.Second {
-			t.Fatalf("%d runs in %v, want one after 20s", len(leases), time.Since(began))
+		if len(leases) != 1 || time.Since(began) < 10*time.Second {
+			t.Fatalf("%d runs in %v, want one after 10s", len(leases), time.Since(began))
 		}
 		if late := leases[0].Sub(m.VisibleAt); late != -time.Second {
 			t.Errorf("the lease is to end %v after the visibility, want a second before", late)
