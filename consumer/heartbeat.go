@@ -89,8 +89,9 @@ var (
 // over tells whether a hold that ends at deadline is lost by now.
 func (b *heartbeat) over(deadline, now time.Time) bool { return !now.Before(deadline.Add(-b.margin)) }
 
-// due takes off the list what to act on now: batches to extend, and holds that
-// have ended or whose change can wait for extensions no longer. The last batch is filled up with what would be due soon.
+// due takes off the list what to act on now: batches to extend, and holds that have
+// ended or whose change can wait for extensions no longer. The last batch is filled up
+// with what would be due soon.
 func (b *heartbeat) due(now time.Time) (batches [][]*hold, lost []func(), next time.Time) {
 	b.d.mu.Lock()
 	defer b.d.mu.Unlock()

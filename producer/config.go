@@ -70,7 +70,8 @@ type Config struct {
 // for concurrent use.
 type Offloader interface {
 	// Offload stores m.Body and writes what is sent in its place to m.Body and, as at
-	// most one more attribute, to m.Attributes; both have room for 1 KiB together. m has nothing else but where it goes:
+	// most one more attribute, to m.Attributes; both have room for 1 KiB together. m has
+	// nothing else but where it goes:
 	// Topic.ARN, and so to several readers, or Queue with Name, URL and ARN, the ARN
 	// the same however the queue was given to New. An error is returned to the sender.
 	Offload(ctx context.Context, m *holdfast.Message) error
